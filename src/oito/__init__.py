@@ -1,0 +1,1 @@
+"""oito: eight systems, one catalog, one loop."""

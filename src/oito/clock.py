@@ -1,0 +1,75 @@
+"""The clock: the only "now" in oito, always UTC. It is real, fixed, or moved by hand when a loop is replayed."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from oito.errors import BadInput
+
+
+class Clock(Protocol):
+    """Tells the moment; whoever needs "now" is handed one of these and asks nothing else."""
+
+    def now(self) -> datetime: ...
+
+
+class RealClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class VirtualClock:
+    """A clock that stands still until it is moved; it never goes back."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start.astimezone(UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def move_to(self, moment: datetime) -> None:
+        """Set the clock to `moment`.
+
+        Raises:
+            BadInput: `moment` lies before the present of this clock.
+        """
+        if moment < self._now:
+            raise BadInput(f"the clock stands at {text(self._now)} and cannot go back to {text(moment)}")
+        self._now = moment.astimezone(UTC)
+
+    def advance(self, span: timedelta) -> None:
+        self.move_to(self._now + span)
+
+
+def moment(written: str | datetime) -> datetime:
+    """Return the UTC moment of an ISO date or time; one without a zone is UTC.
+
+    Example:
+        >>> moment("2013-11-01")
+        datetime.datetime(2013, 11, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    if isinstance(written, str):
+        try:
+            written = datetime.fromisoformat(written)
+        except ValueError:
+            raise BadInput(
+                f"{written!r} is not a date or time", next='write "2013-11-01" or "2013-11-01T06:30:00Z"'
+            ) from None
+    return written.astimezone(UTC) if written.tzinfo else written.replace(tzinfo=UTC)
+
+
+def text(at: datetime) -> str:
+    """Return the moment as stored everywhere: UTC, microseconds, sortable as text.
+
+    Example:
+        >>> text(moment("2013-11-01T06:30:00+01:00"))
+        '2013-11-01T05:30:00.000000Z'
+    """
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def stopwatch() -> float:
+    """Return seconds of a monotonic clock; only differences mean anything."""
+    return time.perf_counter()

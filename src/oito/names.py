@@ -1,0 +1,73 @@
+"""Names and durations as people write them. Meaning belongs to the floors above."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+
+from oito.errors import BadInput
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_REFERENCE = re.compile(r"(?P<asset>[A-Za-z_]\w*)(?::v(?P<number>\d+)|@(?P<environment>[\w./-]+))?")
+
+
+def duration(text: str | timedelta) -> timedelta:
+    """Return the time span that `text` names: `"14d"`, `"1h30m"`, `"250ms"`; units ms, s, m, h, d, w.
+
+    Raises:
+        BadInput: the text is not a number with a unit, or several of them.
+
+    Example:
+        >>> duration("1d12h")
+        datetime.timedelta(days=1, seconds=43200)
+    """
+    if isinstance(text, timedelta):
+        return text
+    pieces = _DURATION.findall(text)
+    if not pieces or "".join(n + u for n, u in pieces) != text.replace(" ", ""):
+        raise BadInput(
+            f"{text!r} is not a duration",
+            known="a number and a unit of ms, s, m, h, d, w",
+            next='write "14d" or "1h30m"',
+        )
+    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in pieces), timedelta())
+
+
+def duration_text(span: timedelta) -> str:
+    """Return a span as `duration` reads it, largest units first, at most two of them.
+
+    Example:
+        >>> duration_text(timedelta(hours=36))
+        '1d12h'
+    """
+    left = round(span.total_seconds() * 1000)
+    pieces = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, left = divmod(left, size)
+        if count:
+            pieces.append(f"{count}{unit}")
+    return "".join(pieces[:2]) or "0s"
+
+
+def reference(text: str) -> tuple[str, int | None, str | None]:
+    """Return (asset, version number or None, environment or None) of `late:v3`, `late@production` or `late`.
+
+    Example:
+        >>> reference("late_flight:v3")
+        ('late_flight', 3, None)
+    """
+    match = _REFERENCE.fullmatch(text)
+    if not match:
+        raise BadInput(f"{text!r} names no version", known="asset, asset:v3 or asset@environment")
+    number = match["number"]
+    return match["asset"], int(number) if number else None, match["environment"]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for the closest known name, else the known names, else nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known are " + ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else ""
