@@ -1,0 +1,115 @@
+"""The catalog: what exists, what made it, what it is called. One object that opens the file and names the moment and the person."""
+
+import getpass
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oito.catalog import environments, events, versions
+from oito.catalog.records import Version
+from oito.clock import Clock, text
+from oito.errors import UnknownAsset, UnknownEnvironment, UnknownVersion
+from oito.names import did_you_mean, reference
+from oito.storage.migrations import migrate
+from oito.storage.sql import Database, Transaction
+
+
+@dataclass(frozen=True)
+class Change:
+    """A transaction that knows when it happens and who acts."""
+
+    rows: Transaction
+    at: str
+    who: str
+
+    def event(self, verb: str, subject: str, **detail: Any) -> None:
+        events.append(self.rows, at=self.at, who=self.who, verb=verb, subject=subject, detail=detail)
+
+    def move(self, environment: str, asset: str, identity: int | None, *, release: int | None = None) -> bool:
+        return environments.move(self.rows, environment, asset, identity, at=self.at, release=release)
+
+
+class Catalog:
+    """Opened once per process on a folder; `clock` is what every record's time is taken from."""
+
+    def __init__(
+        self, folder: Path, clock: Clock, *, who: str = "", protected: tuple[str, ...] = ("production",)
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.who = who or _account()
+        self.protected = protected
+        self.rows = Database(folder / "catalog.db")
+        migrate(self.rows)
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """Open a transaction; all of the block is kept, or none of it."""
+        with self.rows.write() as rows:
+            yield Change(rows, text(self.clock.now()), self.who)
+
+    def resolve(self, asset: str, environment: str) -> Version | None:
+        """Return what an asset is in an environment: its own pointer, else production's."""
+        for name in self._chain(environment):
+            found = environments.target(self.rows, name, asset)
+            if found:
+                return found
+        return None
+
+    def resolve_all(self, environment: str) -> dict[str, Version]:
+        """Return asset → version of an environment, with production's pointers where it has none of its own."""
+        found: dict[str, Version] = {}
+        for name in self._chain(environment):
+            found = {**environments.pointed(self.rows, name), **found}
+        return found
+
+    def _chain(self, environment: str) -> tuple[str, ...]:
+        return (environment,) if environment in self.protected else (environment, *self.protected[:1])
+
+    def find(self, written: str, environment: str) -> Version:
+        """Return the version that `asset`, `asset:v3` or `asset@environment` names.
+
+        Raises:
+            UnknownAsset, UnknownVersion, UnknownEnvironment: with what is known instead.
+        """
+        asset, number, named = reference(written)
+        known = [name for name, _, _ in versions.assets(self.rows)]
+        if asset not in known:
+            raise UnknownAsset(f"no asset {asset!r} has a version", next=did_you_mean(asset, known) or "oito run")
+        if number is not None:
+            found = versions.by_number(self.rows, asset, number)
+            if found is None:
+                newest = versions.newest(self.rows, asset)
+                raise UnknownVersion(f"there is no {written}", known=f"the newest is {newest.ref}" if newest else "")
+            return found
+        found = environments.target(self.rows, named, asset) if named else self.resolve(asset, environment)
+        if found is None:
+            where = named or environment
+            known_names = ", ".join(environments.names(self.rows)) or "none yet"
+            raise UnknownEnvironment(
+                f"{asset} has no version in {where}", known=f"environments: {known_names}", next=f"oito run {asset}"
+            )
+        return found
+
+    def close(self) -> None:
+        self.rows.close()
+
+    def facts(self, version: Version) -> Mapping[str, Any]:
+        """Return a version as plain data, as every `.json` shows it."""
+        return {
+            "version": version.ref, "asset": version.asset, "number": version.number, "kind": version.kind,
+            "state": version.state, "created_at": version.created_at, "environment": version.environment,
+            "run": version.run, "rows": version.rows, "size_bytes": version.size_bytes, "seconds": version.seconds,
+            "fingerprint": version.fingerprint, "content": version.content,
+            "metrics": versions.metrics(self.rows, version.id), "record": dict(version.record),
+        }  # fmt: skip
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return f"uid-{os.getuid()}"

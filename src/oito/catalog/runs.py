@@ -1,0 +1,81 @@
+"""Runs and their steps, and the leases by which two processes do the same work once."""
+
+from typing import Any
+
+from oito.catalog.records import Run, Step
+from oito.storage.sql import Database, Transaction
+
+
+def insert(change: Transaction, run: Run) -> None:
+    change.run(
+        "INSERT INTO run (id, environment, reason, who, state, at, started, seen, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        run.id, run.environment, run.reason, run.who, run.state, run.at, run.started, run.seen, run.seconds,
+    )  # fmt: skip
+
+
+def seen(change: Transaction, run: str, *, now: float) -> None:
+    """Give a sign of life for the run and the work it holds."""
+    change.run("UPDATE run SET seen = ? WHERE id = ?", now, run)
+    change.run("UPDATE work SET seen = ? WHERE run = ?", now, run)
+
+
+def end(change: Transaction, run: str, *, state: str, seconds: float) -> None:
+    change.run("UPDATE run SET state = ?, seconds = ? WHERE id = ?", state, seconds, run)
+    change.run("DELETE FROM work WHERE run = ?", run)
+
+
+def end_dead(change: Transaction, *, before: float) -> list[str]:
+    """Mark runs that gave no sign of life since `before` as failed, free their work, and return their ids."""
+    dead = [row["id"] for row in change.read("SELECT id FROM run WHERE state = 'running' AND seen < ?", before)]
+    for run in dead:
+        end(change, run, state="failed", seconds=0.0)
+    return dead
+
+
+def insert_step(change: Transaction, step: Step) -> None:
+    change.run(
+        "INSERT INTO step (run, asset, state, version, seconds, cause, error, log) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        step.run, step.asset, step.state, step.version, step.seconds, step.cause, step.error, step.log,
+    )  # fmt: skip
+
+
+def claim(change: Transaction, fingerprint: str, run: str, *, now: float, lease_s: float) -> str:
+    """Take the work of one fingerprint for a run; return "" on success, else the run that holds it."""
+    row = change.one("SELECT run, seen FROM work WHERE fingerprint = ?", fingerprint)
+    if row and row["run"] != run and row["seen"] > now - lease_s:
+        return str(row["run"])
+    change.run("INSERT OR REPLACE INTO work (fingerprint, run, seen) VALUES (?, ?, ?)", fingerprint, run, now)
+    return ""
+
+
+def free(change: Transaction, fingerprint: str, run: str) -> None:
+    change.run("DELETE FROM work WHERE fingerprint = ? AND run = ?", fingerprint, run)
+
+
+def listed(database: Database, *, environment: str = "", limit: int = 30) -> list[Run]:
+    rows = database.read(
+        "SELECT * FROM run WHERE ? = '' OR environment = ? ORDER BY started DESC LIMIT ?",
+        environment,
+        environment,
+        limit,
+    )
+    return [Run(**dict(row)) for row in rows]
+
+
+def steps(database: Database, run: str) -> list[Step]:
+    rows = database.read("SELECT * FROM step WHERE run = ? ORDER BY id", run)
+    return [_step(dict(row)) for row in rows]
+
+
+def last_step(database: Database, asset: str, environment: str) -> Step | None:
+    """Return what the newest run in the environment did with the asset."""
+    rows = database.read(
+        "SELECT s.* FROM step s JOIN run r ON r.id = s.run WHERE s.asset = ? AND r.environment = ? ORDER BY s.id DESC LIMIT 1",
+        asset, environment,
+    )  # fmt: skip
+    return _step(dict(rows[0])) if rows else None
+
+
+def _step(fields: dict[str, Any]) -> Step:
+    fields.pop("id")
+    return Step(**fields)

@@ -1,0 +1,118 @@
+"""Versions: written once with their edges, files and metrics, found by name, number, fingerprint or pointer."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from oito.catalog.records import NewVersion, Version
+from oito.storage.sql import Database, Row, Transaction
+
+JSON_COLUMNS = ("record", "tables", "files")
+
+
+def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, run: str) -> int:
+    """Write one version inside a transaction and return its id; its number is the asset's next."""
+    row = change.one("SELECT COALESCE(MAX(number), 0) + 1 AS number FROM version WHERE asset = ?", new.asset)
+    number = row["number"] if row else 1
+    identity = change.run(
+        "INSERT INTO version (asset, number, kind, state, fingerprint, definition, content, created_at, environment, run,"
+        " seconds, rows, size_bytes, record, tables, files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        new.asset, number, new.kind, new.state, new.fingerprint, new.definition, new.content, at, environment, run,
+        new.seconds, new.rows, new.size_bytes, _json(new.record), _json(new.tables), _json(new.files),
+    )  # fmt: skip
+    change.many(
+        "INSERT OR IGNORE INTO edge (version, role, input) VALUES (?, ?, ?)",
+        [(identity, role, i) for role, i in new.inputs],
+    )
+    change.many("INSERT OR IGNORE INTO file (version, digest) VALUES (?, ?)", [(identity, d) for d in new.digests])
+    change.many(
+        "INSERT INTO metric (version, name, value) VALUES (?, ?, ?)", [(identity, *m) for m in new.metrics.items()]
+    )
+    change.run("INSERT OR IGNORE INTO fingerprint (digest, parts) VALUES (?, ?)", new.fingerprint, _json(new.parts))
+    return identity
+
+
+def by_id(database: Database, identity: int) -> Version | None:
+    return _first(database.read("SELECT * FROM version WHERE id = ?", identity))
+
+
+def by_ids(database: Database, identities: Iterable[int]) -> dict[int, Version]:
+    """Return the versions by id; an unknown id is left out."""
+    wanted = list(identities)
+    marks = ",".join("?" * len(wanted))
+    return {row["id"]: version(row) for row in database.read(f"SELECT * FROM version WHERE id IN ({marks})", *wanted)}
+
+
+def by_number(database: Database, asset: str, number: int) -> Version | None:
+    return _first(database.read("SELECT * FROM version WHERE asset = ? AND number = ?", asset, number))
+
+
+def by_fingerprint(database: Database, fingerprint: str, *, asset: str) -> Version | None:
+    """Return the newest good version with that fingerprint, preferring the asset's own; a renamed asset finds the old one."""
+    return _first(
+        database.read(
+            "SELECT * FROM version WHERE fingerprint = ? AND state = 'ok' ORDER BY asset = ? DESC, id DESC LIMIT 1",
+            fingerprint,
+            asset,
+        )
+    )
+
+
+def newest(database: Database, asset: str, *, environment: str = "") -> Version | None:
+    """Return the newest version of the asset, of any state; with an environment, the newest that was made in it."""
+    return _first(
+        database.read(
+            "SELECT * FROM version WHERE asset = ? AND (? = '' OR environment = ?) ORDER BY number DESC LIMIT 1",
+            asset,
+            environment,
+            environment,
+        )
+    )
+
+
+def listed(database: Database, asset: str, *, limit: int = 50) -> list[Version]:
+    """Return the versions of one asset, newest first."""
+    return [
+        version(row)
+        for row in database.read("SELECT * FROM version WHERE asset = ? ORDER BY number DESC LIMIT ?", asset, limit)
+    ]
+
+
+def assets(database: Database) -> list[tuple[str, str, int]]:
+    """Return (name, kind, number of versions) of every asset that has a version."""
+    rows = database.read("SELECT asset, kind, COUNT(*) AS n FROM version GROUP BY asset ORDER BY asset")
+    return [(row["asset"], row["kind"], row["n"]) for row in rows]
+
+
+def parts(database: Database, fingerprint: str) -> Mapping[str, Any] | None:
+    """Return what a fingerprint was made of, or None when it is unknown."""
+    row = database.one("SELECT parts FROM fingerprint WHERE digest = ?", fingerprint)
+    return json.loads(row["parts"]) if row else None
+
+
+def metrics(database: Database, identity: int) -> dict[str, float]:
+    return {r["name"]: r["value"] for r in database.read("SELECT name, value FROM metric WHERE version = ?", identity)}
+
+
+def metric_history(database: Database, asset: str, name: str, *, limit: int = 200) -> list[tuple[Version, float]]:
+    """Return one metric over the versions of an asset, oldest first."""
+    rows = database.read(
+        "SELECT v.*, m.value AS metric_value FROM version v JOIN metric m ON m.version = v.id"
+        " WHERE v.asset = ? AND m.name = ? ORDER BY v.number DESC LIMIT ?",
+        asset, name, limit,
+    )  # fmt: skip
+    return [(version(row), row["metric_value"]) for row in reversed(rows)]
+
+
+def version(row: Row) -> Version:
+    fields = dict(row)
+    fields.pop("metric_value", None)
+    return Version(**{**fields, **{name: json.loads(fields[name]) for name in JSON_COLUMNS}})
+
+
+def _first(rows: Sequence[Row]) -> Version | None:
+    return version(rows[0]) if rows else None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
