@@ -1,10 +1,12 @@
-"""What there is to see: a page of plain blocks. Each face draws the same page its own way; none of that is here.
+"""What there is to see: a page of plain blocks, and how one value reads. Drawing them is each face's own work.
 
 An action or a panel returns a `Page`. The terminal prints it, the web lays it out, a notebook draws it, and `data` is
 what `--json` and the `.json` twin answer. So a thing is described once and looks right everywhere.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -112,6 +114,20 @@ class Form:
     title: str = ""
 
 
+@dataclass(frozen=True)
+class Field:
+    """One thing an action can be told; a form draws an input for it."""
+
+    name: str
+    kind: Literal["text", "int", "float", "bool", "choice"] = "text"
+    required: bool = False
+    default: Any = None
+    help: str = ""
+    choices: Sequence[str] = ()
+
+
+Describe = Callable[[str], Sequence[Field]]  # what the action of that name can be told
+
 Block = Facts | Table | Text | Chart | Graph | Form
 
 
@@ -122,3 +138,59 @@ class Page:
     title: str
     blocks: Sequence[Block]
     data: Mapping[str, Any]
+
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a cell as people read it: thousands marked, four digits of a share, moments without their microseconds.
+
+    Example:
+        >>> cell_text(48210), cell_text(0.742131), cell_text(None), cell_text("2013-11-01T05:30:00.000000Z")
+        ('48,210', '0.7421', '–', '2013-11-01 05:30:00')
+    """
+    if isinstance(cell, Link | Badge):
+        return cell.text
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}" if abs(cell) >= 10_000 else str(cell)  # 2013 stays a year
+    if isinstance(cell, float):
+        return _float_text(cell)
+    return _MOMENT.sub(r"\1 \2", str(cell))
+
+
+def column_texts(cells: Sequence[Cell]) -> list[str]:
+    """Return the cells of one column as people read them, its numbers with the same count of decimals.
+
+    Example:
+        >>> column_texts([0.5, 0.74213, None, 0.00000123])
+        ['0.5000', '0.7421', '–', '1.23e-06']
+    """
+    floats = [cell for cell in cells if isinstance(cell, float) and math.isfinite(cell)]
+    decimals = max(0, 4 - len(f"{max(map(abs, floats), default=0.0):.0f}".lstrip("0")))
+    if all(value.is_integer() for value in floats):
+        decimals = 0
+
+    def text(cell: Cell) -> str:
+        alike = isinstance(cell, float) and math.isfinite(cell) and (cell == 0 or abs(cell) >= 10**-decimals)
+        return f"{cell:,.{decimals}f}" if alike else cell_text(cell)
+
+    return [text(cell) for cell in cells]
+
+
+def is_numeric(cells: Sequence[Cell]) -> bool:
+    """Return whether a column holds numbers and nothing else; a missing value is no objection."""
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known)
+
+
+def _float_text(value: float) -> str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}" if value.is_integer() or abs(value) >= 10_000 else f"{value:,.1f}"
+    return f"{value:.4g}"
