@@ -216,11 +216,15 @@ def _pandas_series(pd: Any, column: pl.Series) -> Any:
     dtype, holed = column.dtype, column.null_count() > 0
     if isinstance(dtype, pl.Datetime):
         return pd.Series(column.dt.replace_time_zone(None).to_numpy()).dt.tz_localize(dtype.time_zone)
-    if dtype.is_float() or isinstance(dtype, pl.Duration) or (dtype.is_integer() and not holed):
+    if (
+        dtype.is_float()
+        or isinstance(dtype, pl.Duration)
+        or (dtype.is_integer() and not holed and hasattr(np, str(dtype).lower()))
+    ):
         return pd.Series(column.to_numpy(writable=True))
     if isinstance(dtype, pl.Boolean):
         return pd.Series(column.to_list(), dtype="boolean" if holed else "bool")
-    if dtype.is_integer():
+    if dtype.is_integer() and hasattr(pd, f"{dtype}Dtype"):
         return pd.Series(column.to_list(), dtype=str(dtype))  # the names agree: Int64, UInt8, …
     return pd.Series(column.to_list(), dtype=None if isinstance(dtype, pl.String) and len(column) else object)
 
