@@ -10,6 +10,7 @@ import polars as pl
 
 from oito.errors import DataError
 from oito.features.keys import UNKNOWN, Ints, Keys, require
+from oito.features.packing import Packing, ascending
 from oito.features.times import known_from, microseconds, span_us
 
 _LEFT, _RIGHT = "the left frame", "the right frame"
@@ -96,7 +97,7 @@ class Index:
         code, event_us = code[rows], _ints(event)[rows]
         known_us = None if known is None else _ints(known)[rows]
         first_us = known_from(event_us, known_us)
-        self._scale = _Scale.over(event_us, first_us, keys=self._keys.frame.height)
+        self._packing = Packing.over([event_us, first_us], keys=self._keys.frame.height)
         self._known = self._newest_known(rows, code, event_us, known_us, first_us)
         self._late = self._late_events(code, event_us, known_us)
 
@@ -114,8 +115,8 @@ class Index:
         asked = microseconds(left, at, where=_LEFT)
         at_us = _ints(asked)
         code = np.where(_present(asked), self._keys.codes(left, where=_LEFT), UNKNOWN)
-        spots = self._scale.pack_questions(code, at_us)
-        place = self._known.last_until(spots, self._scale.bits)
+        spots = self._packing.pack_questions(code, at_us)
+        place = self._known.last_until(spots, self._packing.bits)
         found = place >= 0
         fresh = found & (at_us - self._known.event_us.take(place, mode="clip") <= age_us) if found.any() else found
         leaked = self._leaks(spots, place, at_us, age_us)
@@ -140,11 +141,11 @@ class Index:
         return names
 
     def _newest_known(self, rows: Ints, code: Ints, event_us: Ints, known_us: Ints | None, first_us: Ints) -> "_Line":
-        packed = self._scale.pack(code, first_us)
+        packed = self._packing.pack(code, first_us)
         order = _order(packed, event_us, known_us)
         if known_us is None:
             return _Line(packed[order], event_us[order], rows[order])
-        events = self._scale.pack(code, event_us)[order]
+        events = self._packing.pack(code, event_us)[order]
         order = order[events == np.maximum.accumulate(events)]  # packed with the key, so the maximum restarts per key
         return _Line(packed[order], event_us[order], rows[order])
 
@@ -153,14 +154,14 @@ class Index:
         if known_us is None:
             return None
         late = np.flatnonzero(known_us > event_us)
-        packed = self._scale.pack(code[late], event_us[late])
+        packed = self._packing.pack(code[late], event_us[late])
         order = _order(packed, event_us[late], known_us[late])
         return _Line(packed[order], event_us[late[order]], known_us[late[order]])
 
     def _leaks(self, spots: Ints, place: Ints, at_us: Ints, age_us: int) -> npt.NDArray[np.bool_]:
         if self._late is None or not len(self._late.packed):
             return np.zeros(len(spots), dtype=bool)
-        newest = self._late.last_until(spots, self._scale.bits)
+        newest = self._late.last_until(spots, self._packing.bits)
         event_us, known_us = self._late.event_us.take(newest, mode="clip"), self._late.rows.take(newest, mode="clip")
         leaked = (newest >= 0) & (known_us > at_us) & (at_us - event_us <= age_us)
         if len(self._known.packed):
@@ -180,50 +181,16 @@ class _Line:
         """Return the place of the last pair of the same key at or before each question, -1 for none."""
         if not len(self.packed):
             return np.full(len(spots), -1, dtype=np.int64)
-        order = _argsort(spots)  # searching in order stays in the cache: seven times faster than at random
+        order = ascending(spots)  # searching in order stays in the cache: seven times faster than at random
         place = np.empty(len(spots), dtype=np.int64)
         place[order] = np.searchsorted(self.packed, spots[order], side="right") - 1
         same_key = self.packed.take(place, mode="clip") >> bits == spots >> bits
         return np.where((spots >= 0) & (place >= 0) & same_key, place, -1)
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """How (key code, moment) becomes one number: the code above, the moment's distance from `low` below.
-
-    When both do not fit into 63 bits, `ranks` holds all moments that occur and a moment's rank takes its place.
-    """
-
-    bits: int
-    low: int
-    high: int
-    ranks: Ints | None
-
-    @staticmethod
-    def over(event_us: Ints, first_us: Ints, *, keys: int) -> "_Scale":
-        if not len(event_us):
-            return _Scale(1, 0, 0, None)
-        low, high = int(event_us.min()), int(first_us.max())
-        bits = (high - low + 1).bit_length()
-        if bits + keys.bit_length() <= 63:
-            return _Scale(bits, low, high, None)
-        ranks = np.unique(np.concatenate([event_us, first_us]))
-        return _Scale((len(ranks) + 1).bit_length(), low, high, ranks)
-
-    def pack(self, code: Ints, moment_us: Ints) -> Ints:
-        steps = moment_us - self.low if self.ranks is None else np.searchsorted(self.ranks, moment_us)
-        return np.asarray((code << self.bits) | steps, dtype=np.int64)
-
-    def pack_questions(self, code: Ints, at_us: Ints) -> Ints:
-        """Return each question's number, -1 where nothing can match: no key, or before every moment."""
-        within = np.clip(at_us, self.low, self.high)
-        steps = within - self.low if self.ranks is None else np.searchsorted(self.ranks, within, side="right") - 1
-        return np.where((code == UNKNOWN) | (at_us < self.low), -1, (code << self.bits) | steps)
-
-
 def _order(packed: Ints, event_us: Ints, known_us: Ints | None) -> Ints:
     """Return the order by (packed, event, known, position); equal packed numbers are few, so only they sort fully."""
-    order = _argsort(packed)
+    order = ascending(packed)
     ordered = packed[order]
     same = ordered[1:] == ordered[:-1]
     if not same.any():
@@ -235,11 +202,6 @@ def _order(packed: Ints, event_us: Ints, known_us: Ints | None) -> Ints:
     known = event_us if known_us is None else known_us
     order[tied] = rows[np.lexsort((rows, known[rows], event_us[rows], packed[rows]))]
     return order
-
-
-def _argsort(numbers: Ints) -> Ints:
-    # Polars sorts on all cores and in half the processor time of NumPy.
-    return np.array(pl.Series(numbers).arg_sort().to_numpy(), dtype=np.int64)
 
 
 def _present(moments: pl.Series) -> npt.NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def require(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str], *, where: 
 
 def _key_columns(frame: pl.DataFrame, by: Sequence[str], *, where: str) -> pl.DataFrame:
     if not by:
-        raise DataError(f"{where} is joined by no column", next='name the entity\'s columns, such as by=["carrier"]')
+        raise DataError(f"{where} was given no key columns", next='name the entity\'s columns, such as by=["carrier"]')
     require(frame, by, where=where)
     for name in by:
         _check_type(name, frame.schema[name], where=where)
