@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ LEAF_BLOCKS = 16
 LEAF_ROWS = BLOCK_ROWS * LEAF_BLOCKS
 _SPAN_ROWS = 64 * LEAF_ROWS  # rows made canonical at once: bounds the memory of a digest
 _THREADED_BLOCKS = 64
+_THREADED_BYTES = 24  # per row; with less, threads wait for the interpreter longer than they hash
 _FORMAT = b"oito table 1"
 
 _Mask = np.ndarray[Any, np.dtype[np.bool_]] | None
@@ -63,6 +65,7 @@ class TableDigest:
         self._leaves = [bytes.fromhex(leaf) for leaf in leaves][: rows // LEAF_ROWS]
         self._blocks = [bytes.fromhex(block) for block in blocks]
         self._rest = pl.DataFrame(schema=self._schema)
+        self._last: list[bytes] | None = None
         self.rows = resume_row(rows)
 
     def update(self, frame: pl.DataFrame) -> None:
@@ -74,6 +77,7 @@ class TableDigest:
         if frame.schema != self._schema:
             raise BadInput("rows of another schema cannot join a table's digest", known=f"{self._schema}")
         self.rows += frame.height
+        self._last = None
         if self._rest.height:
             frame = pl.concat([self._rest, frame])
         whole = frame.height - frame.height % BLOCK_ROWS
@@ -90,7 +94,9 @@ class TableDigest:
 
     def leaves(self) -> tuple[str, ...]:
         """Return the digest (hex) of each leaf of 16,384 rows; the last one may be shorter."""
-        last = self._blocks + (_block_digests(self._rest) if self._rest.height else [])
+        if self._last is None:
+            self._last = _block_digests(self._rest) if self._rest.height else []
+        last = self._blocks + self._last
         return tuple(leaf.hex() for leaf in self._leaves + ([_joined(last)] if last else []))
 
     def content(self) -> str:
@@ -148,10 +154,11 @@ def _block_digests(frame: pl.DataFrame) -> list[bytes]:
         return hashlib.sha256(b"".join(pieces)).digest()
 
     starts = range(0, frame.height, BLOCK_ROWS)
-    if len(starts) < _THREADED_BLOCKS:
+    if len(starts) < _THREADED_BLOCKS or frame.estimated_size() < _THREADED_BYTES * frame.height:
         return [block(start) for start in starts]
+    runs = [starts[first : first + LEAF_BLOCKS] for first in range(0, len(starts), LEAF_BLOCKS)]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(block, starts))
+        return list(chain.from_iterable(pool.map(lambda run: [block(start) for start in run], runs)))
 
 
 class _Column(Protocol):
@@ -166,14 +173,14 @@ def _canonical(column: pl.Series) -> _Column:
     if isinstance(dtype, pl.Null):
         return _Nulls()
     if isinstance(dtype, pl.Boolean):
-        return _Bits(valid, column.fill_null(False).to_numpy())
+        return _Bits(valid, _no_null(column).to_numpy())
     if isinstance(dtype, pl.Struct):
         return _Struct(valid, tuple(_canonical(part) for part in _parts(column, valid)))
     if isinstance(dtype, pl.Array):
         column, dtype = column.arr.to_list(), pl.List(dtype.inner)
     if isinstance(dtype, pl.List):
-        lengths = column.list.len().fill_null(0)
-        return _Runs(valid, _ends(lengths), _canonical(column.filter(lengths > 0).explode()))
+        lengths = _no_null(column.list.len())
+        return _Runs(valid, *_cuts(lengths), _canonical(column.filter(lengths > 0).explode()))
     if isinstance(dtype, pl.Object):
         raise BadInput(
             f"column {column.name!r} holds Python objects",
@@ -188,16 +195,20 @@ def _canonical(column: pl.Series) -> _Column:
 
 
 def _numbers(valid: _Mask, column: pl.Series) -> _Column:
-    values = (column if valid is None else column.fill_null(0)).rechunk().to_numpy()
+    values = _no_null(column).rechunk().to_numpy()
     if values.dtype.kind == "f" and np.isnan(values).any():
         values = np.where(np.isnan(values), np.array(np.nan, values.dtype), values)
     return _Numbers(valid, np.ascontiguousarray(values))
 
 
 def _text(valid: _Mask, column: pl.Series) -> _Column:
-    lengths = column.bin.size().fill_null(0)
+    lengths = _no_null(column.bin.size())
     utf8 = column.filter(lengths > 0).cast(pl.List(pl.UInt8)).explode()
-    return _Runs(valid, _ends(lengths), _Numbers(None, utf8.rechunk().to_numpy()))
+    return _Runs(valid, *_cuts(lengths), _Numbers(None, utf8.rechunk().to_numpy()))
+
+
+def _no_null(column: pl.Series) -> pl.Series:
+    return column.fill_null(False if column.dtype == pl.Boolean else 0) if column.null_count() else column
 
 
 def _parts(column: pl.Series, valid: _Mask) -> list[pl.Series]:
@@ -208,10 +219,12 @@ def _parts(column: pl.Series, valid: _Mask) -> list[pl.Series]:
     return [part.to_frame("part").select(pl.when(mask).then(pl.col("part"))).to_series() for part in parts]
 
 
-def _ends(lengths: pl.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
-    ends = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths.to_numpy(), out=ends[1:])
-    return ends
+def _cuts(lengths: pl.Series) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the length of each row and, with one more item, where each row begins in the items."""
+    widths = lengths.rechunk().to_numpy().astype(np.uint32, copy=False)
+    begins = np.zeros(len(widths) + 1, dtype=np.int64)
+    np.cumsum(widths, out=begins[1:])
+    return widths, begins
 
 
 def _put_mask(pieces: list[Any], valid: _Mask) -> None:
@@ -258,13 +271,14 @@ class _Runs:
     """Text and lists: the length of each row, then all its items one after the other."""
 
     valid: _Mask
-    ends: np.ndarray[Any, np.dtype[np.int64]]
+    widths: np.ndarray[Any, np.dtype[np.uint32]]
+    begins: np.ndarray[Any, np.dtype[np.int64]]
     items: _Column
 
     def put(self, pieces: list[Any], start: int, stop: int) -> None:
         _put_mask(pieces, self.valid if self.valid is None else self.valid[start:stop])
-        pieces.append(np.diff(self.ends[start : stop + 1]))
-        self.items.put(pieces, int(self.ends[start]), int(self.ends[stop]))
+        pieces.append(self.widths[start:stop])
+        self.items.put(pieces, int(self.begins[start]), int(self.begins[stop]))
 
 
 @dataclass(frozen=True)

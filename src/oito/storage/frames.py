@@ -149,7 +149,7 @@ def _pandas_column(name: str, column: Any) -> pl.Series:
         return _masked(pl.Series(name, column.to_numpy("timedelta64[us]")), missing)
     if kind in "iufb":
         plain = getattr(column.dtype, "numpy_dtype", column.dtype)
-        filled = column.fillna(0) if missing.any() else column
+        filled = column.fillna(False if kind == "b" else 0) if missing.any() else column
         return _masked(pl.Series(name, np.asarray(filled.to_numpy(plain))), missing)
     values = [None if gone else item for item, gone in zip(column.to_list(), missing.tolist(), strict=True)]
     try:

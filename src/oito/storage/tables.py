@@ -10,7 +10,7 @@ import polars as pl
 
 from oito.errors import BadInput, DataError, MissingColumn
 from oito.names import did_you_mean
-from oito.storage.contents import LEAF_ROWS, TableDigest, dtype_text, resume_row
+from oito.storage.contents import LEAF_ROWS, TableDigest, digest_of, dtype_text, resume_row
 from oito.storage.files import Files
 from oito.storage.frames import to_frame
 
@@ -247,7 +247,7 @@ def _updated_part(
             for name in others
         ),
     ).select(list(schema))
-    return (None if fresh.equals(before) else fresh), touched
+    return (None if digest_of(fresh) == digest_of(before) else fresh), touched
 
 
 _MARK = "\0is in the batch"
@@ -267,6 +267,9 @@ def _union(old: pl.Schema, new: Mapping[str, pl.DataType]) -> pl.Schema:
     for name, dtype in new.items():
         known = columns.setdefault(name, dtype)
         if known == dtype or isinstance(dtype, pl.Null):
+            continue
+        if isinstance(known, pl.Null):
+            columns[name] = dtype
             continue
         raise DataError(
             f"column {name!r} is {dtype_text(known)} in the table and {dtype_text(dtype)} in the new rows",
