@@ -171,7 +171,7 @@ def column_texts(cells: Sequence[Cell]) -> list[str]:
         ['0.5000', '0.7421', '–', '1.23e-06']
     """
     floats = [cell for cell in cells if isinstance(cell, float) and math.isfinite(cell)]
-    decimals = max(0, 4 - len(f"{max(map(abs, floats), default=0.0):.0f}".lstrip("0")))
+    decimals = max(1, 4 - len(str(int(max(map(abs, floats), default=0.0))).lstrip("0")))
     if all(value.is_integer() for value in floats):
         decimals = 0
 
