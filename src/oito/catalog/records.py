@@ -101,7 +101,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Run:
-    """One carrying-out of a plan; `state` is running, done or failed; a running one that was not seen lately is dead."""
+    """One carrying-out of a plan; `state` is running, done or failed; a running one that was not seen lately is dead.
+
+    `bundle` is the digest of the stored source code that ran.
+    """
 
     id: str
     environment: str
@@ -112,6 +115,7 @@ class Run:
     started: float
     seen: float
     seconds: float | None
+    bundle: str
 
 
 @dataclass(frozen=True)

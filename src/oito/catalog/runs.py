@@ -8,8 +8,9 @@ from oito.storage.sql import Database, Transaction
 
 def insert(change: Transaction, run: Run) -> None:
     change.run(
-        "INSERT INTO run (id, environment, reason, who, state, at, started, seen, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        run.id, run.environment, run.reason, run.who, run.state, run.at, run.started, run.seen, run.seconds,
+        "INSERT INTO run (id, environment, reason, who, state, at, started, seen, seconds, bundle)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        run.id, run.environment, run.reason, run.who, run.state, run.at, run.started, run.seen, run.seconds, run.bundle,
     )  # fmt: skip
 
 
@@ -60,6 +61,11 @@ def listed(database: Database, *, environment: str = "", limit: int = 30) -> lis
         limit,
     )
     return [Run(**dict(row)) for row in rows]
+
+
+def by_id(database: Database, identity: str) -> Run | None:
+    row = database.one("SELECT * FROM run WHERE id = ?", identity)
+    return Run(**dict(row)) if row else None
 
 
 def steps(database: Database, run: str) -> list[Step]:

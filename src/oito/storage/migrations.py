@@ -85,7 +85,8 @@ STEPS = (
         at TEXT NOT NULL,
         started REAL NOT NULL,
         seen REAL NOT NULL,
-        seconds REAL
+        seconds REAL,
+        bundle TEXT NOT NULL
     );
     CREATE TABLE step (
         id INTEGER PRIMARY KEY,

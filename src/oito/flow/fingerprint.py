@@ -1,0 +1,212 @@
+"""What a version is made from, as one nested record of digests, and the one digest over it. Code itself is read in code.py.
+
+The record (`parts`) is kept beside the digest, so that two of them can be held against each other and `why` can name the
+symbol, value, package, file or input that changed, before and after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from oito.catalog.records import Version
+from oito.errors import BadInput, DeclarationError
+from oito.flow.code import Closure, closure
+from oito.flow.project import Asset, Project
+from oito.storage.digests import digest
+
+FORMAT = 1
+UNKEYED = frozenset({"shown", "places"})  # for people, not for the digest
+OUTSIDE = frozenset({"inputs"})  # what a definition leaves out
+Parts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One difference between two records: `section` says what sort of thing `name` is."""
+
+    section: str
+    name: str
+    before: str
+    after: str
+    place: str = ""
+
+    @property
+    def text(self) -> str:
+        where = f"  ({self.place})" if self.place else ""
+        if self.section == "code":
+            change = {("", self.after): "is new", (self.before, ""): "is gone"}.get(
+                (self.before, self.after), "changed"
+            )
+            return f"code {self.name} {change}{where}"
+        return f"{self.section} {self.name}: {self.before or 'absent'} → {self.after or 'absent'}{where}"
+
+    def data(self) -> dict[str, str]:
+        return {
+            "section": self.section,
+            "name": self.name,
+            "before": self.before,
+            "after": self.after,
+            "place": self.place,
+        }
+
+
+def definition(asset: Asset, project: Project, *, packages: str = "exact", root: Path | None = None) -> Parts:
+    """Return everything that enters a fingerprint but the inputs.
+
+    Args:
+        packages: how versions of packages count: `exact`, `minor` (x.y) or `off`.
+        root: the folder that declared `reads` are relative to, when it is not the project's.
+
+    Raises:
+        DeclarationError: a global that the code reaches, or a declared value, has no canonical form.
+    """
+    spec = asset.spec
+    met = _Met()
+    if asset.function is not None:
+        met.add(closure(asset.function, roots=[project.root]))
+    declared = {
+        name: _keyed(value, met, project.root, f"{asset.name}: {name}=") for name, value in spec.identity().items()
+    }
+    return {
+        "format": FORMAT,
+        "kind": spec.word,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "code": met.code,
+        "values": met.values,
+        "packages": {name: _counted(version, packages) for name, version in met.packages.items() if packages != "off"},
+        "declared": declared,
+        "names": {each.role: each.asset for each in asset.named},
+        "files": {name: _file_digest(root or project.root, name, asset) for name in spec.reads},
+        "variables": {name: digest(os.environ.get(name)) for name in spec.env},
+        "shown": {**met.shown, **{f"declared {k}": _short(v) for k, v in spec.identity().items()}},
+        "places": met.places,
+    }
+
+
+def with_inputs(parts: Parts, inputs: Mapping[str, Version]) -> Parts:
+    """Return the record with the content of each input, by role."""
+    shown = {f"inputs {role}": version.ref for role, version in inputs.items()}
+    contents = {role: version.content for role, version in inputs.items()}
+    return {**parts, "inputs": contents, "shown": {**parts["shown"], **shown}}
+
+
+def fingerprint(parts: Parts) -> str:
+    """Return the SHA-256 over the typed record."""
+    return digest({name: part for name, part in sorted(parts.items()) if name not in UNKEYED})
+
+
+def definition_digest(parts: Parts, inputs: Mapping[str, str]) -> str:
+    """Return the digest of how a version is made, data left out: its own definition and those of its inputs, by role."""
+    own = {name: part for name, part in sorted(parts.items()) if name not in UNKEYED | OUTSIDE}
+    return digest((digest(own), dict(sorted(inputs.items()))))
+
+
+def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cause]:
+    """Return the differences between two records, those in the code first."""
+    found: list[Cause] = []
+    for section in (
+        "code",
+        "values",
+        "declared",
+        "names",
+        "packages",
+        "python",
+        "kind",
+        "files",
+        "variables",
+        "inputs",
+        "format",
+    ):
+        old, new = before.get(section, {}), after.get(section, {})
+        if isinstance(new, Mapping):
+            found += [
+                _cause(section, name, before, after) for name in sorted({*old, *new}) if old.get(name) != new.get(name)
+            ]
+        elif old != new:
+            found.append(Cause(section, "", str(old), str(new)))
+    return found
+
+
+def _cause(section: str, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Cause:
+    place = after.get("places", {}).get(name) or before.get("places", {}).get(name) or ""
+    if section == "code":
+        return Cause(section, name, before["code"].get(name, "")[:8], after["code"].get(name, "")[:8], place)
+    if section in {"packages", "names"}:
+        return Cause(section.rstrip("s"), name, before[section].get(name, ""), after[section].get(name, ""))
+    key = {"values": name, "declared": f"declared {name}", "inputs": f"inputs {name}"}.get(section, "")
+    texts = [side.get("shown", {}).get(key) or side.get(section, {}).get(name, "")[:8] for side in (before, after)]
+    return Cause(section.rstrip("s") if section != "declared" else section, name, texts[0], texts[1], place)
+
+
+class _Met:
+    """What several closures reach together."""
+
+    def __init__(self) -> None:
+        self.code: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
+        self.packages: dict[str, str] = {}
+        self.places: dict[str, str] = {}
+
+    def add(self, reached: Closure) -> None:
+        self.code.update(reached.code)
+        self.values.update(reached.values)
+        self.shown.update(reached.shown)
+        self.packages.update(reached.packages)
+        self.places.update({name: f"{Path(file).name}:{line}" for name, (file, line) in reached.places.items()})
+
+
+def _keyed(value: Any, met: _Met, root: Path, path: str) -> str:
+    try:
+        return digest(_without_functions(value, met, root))
+    except BadInput as error:
+        raise DeclarationError(f"{path} {error.what}", where=error.where, next=error.next) from error
+
+
+def _without_functions(value: Any, met: _Met, root: Path) -> Any:
+    """Return the value with each function in it replaced by the digest of its code."""
+    if hasattr(value, "__code__"):
+        reached = closure(value, roots=[root])
+        met.add(reached)
+        return ("function", dict(sorted(reached.code.items())))
+    if isinstance(value, tuple | list):
+        return type(value)(_without_functions(each, met, root) for each in value)
+    if isinstance(value, dict):
+        return {key: _without_functions(each, met, root) for key, each in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        inside = {field.name: _without_functions(getattr(value, field.name), met, root) for field in fields(value)}
+        return (type(value).__qualname__, inside)
+    return value
+
+
+def _counted(version: str, mode: str) -> str:
+    return ".".join(version.split(".")[:2]) if mode == "minor" else version
+
+
+def _file_digest(root: Path, name: str, asset: Asset) -> str:
+    path = root / name
+    try:
+        stat = path.stat()
+    except OSError:
+        raise DeclarationError(
+            f"{asset.name} reads {name}, which is not there", where=asset.place, known=f"looked in {root}"
+        ) from None
+    return _hashed(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _hashed(path: Path, size: int, changed: int, inode: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "…"

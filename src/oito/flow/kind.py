@@ -1,0 +1,83 @@
+"""What a kind of asset is: a word, a spec, and four doors. The eight kinds themselves live in the systems' folders."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any, ClassVar
+
+from oito.errors import BadInput
+from oito.names import duration
+
+OPERATIONAL = frozenset({"every", "retries", "timeout", "reads", "env", "description"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What may be declared of any asset; each kind adds its own fields.
+
+    Fields in `OPERATIONAL` say when and how a step runs and never change its result, so they stay out of fingerprints
+    (`reads` and `env` enter by what they name).
+    """
+
+    every: str | None = None  # how often the outside world is asked again
+    retries: int = 0  # further attempts after an error that says it may be retried
+    timeout: str | None = None
+    reads: tuple[str, ...] = ()  # files that the function reads by itself, relative to the project folder
+    env: tuple[str, ...] = ()  # environment variables that the function reads by itself
+    version: str = ""  # change it to force a re-run
+    description: str = ""
+
+    word: ClassVar[str]
+    given: ClassVar[tuple[str, ...]] = ()  # parameters before * that the kind fills itself
+    wants: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # spec field → kinds it may refer to
+    by_name: ClassVar[tuple[str, ...]] = ()  # fields that refer to an asset's name, not to its content
+    through: ClassVar[tuple[str, ...]] = ()  # fields whose asset's own references are inputs as well
+    takes_assets: ClassVar[bool] = True  # whether further parameters before * are assets
+    needs_body: ClassVar[bool] = True
+    is_external: ClassVar[bool] = False  # the result depends on the outside world, which a probe asks
+    holds: ClassVar[bool] = False  # waits for a verdict before it takes newer data, once something watches it
+
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with the declared values, one sentence each."""
+        for name in ("every", "timeout"):
+            try:
+                duration(getattr(self, name) or "1s")
+            except BadInput as error:
+                yield f"{name}: {error.what} ({error.next})"
+        if self.retries < 0:
+            yield "retries is negative"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the declared values that change the result, without references to other assets."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in OPERATIONAL and field.name not in self.wants
+        }
+
+    def references(self) -> dict[str, tuple[Any, ...]]:
+        """Return, per field that refers to assets, the decorated things it refers to."""
+        found = {}
+        for name in self.wants:
+            value = getattr(self, name)
+            things = value if isinstance(value, tuple | list) else () if value is None else (value,)
+            found[name] = tuple(things)
+        return found
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the eight (or a plug-in's): `word` is its decorator, `plural` its folder, page and sub-command."""
+
+    word: str
+    plural: str
+    spec: type[Spec]
+    sentence: str
+    package: str
+
+    def door(self, name: str) -> ModuleType:
+        """Return the kind's module `run`, `actions` or `panels`, imported when first asked for."""
+        return importlib.import_module(f"{self.package}.{name}")
