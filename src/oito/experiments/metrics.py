@@ -204,13 +204,14 @@ def _log_loss(y: Floats, p: Floats) -> Floats:
 def _brier(y: Floats, p: Floats) -> Floats:
     positive = positives(p)
     if positive is not None:
-        return (positive - y) ** 2
+        return np.square(positive - y)
     hit = (y[:, None] == np.arange(p.shape[1])).astype(np.float64)
-    return np.square(p - hit) @ np.ones(p.shape[1])
+    return np.asarray(np.square(p - hit).sum(axis=1), dtype=np.float64)
 
 
 def _accuracy(y: Floats, p: Floats) -> Floats:
-    return (labels(p) == y).astype(np.float64)
+    is_right = np.equal(labels(p), y)
+    return is_right.astype(np.float64)
 
 
 def _mean(
