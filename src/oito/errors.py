@@ -6,15 +6,15 @@ OitoError
 ├── NotFound              a name leads nowhere                    (LookupError, 404)
 │   └── UnknownAsset, UnknownVersion, UnknownEnvironment, UnknownPrediction, UnknownEntity
 ├── BadInput              a value from outside is not acceptable  (ValueError, 400)
-│   └── BadSetting, BadRequest, BodyTooLarge
+│   └── BadSetting, BadRequest, BodyTooLarge, WrongMethod, RequestTooSlow
 ├── DataError             data broke a promise                    (ValueError, 422)
-│   └── CheckFailed, ContractBroken, MissingColumn, EmptySource, LeakFound
+│   └── CheckFailed, ContractBroken, MissingColumn, EmptySource, LeakFound, SchemaChanged
 ├── StorageError          bytes or rows cannot be kept or trusted (OSError, 500)
 │   └── CorruptFile, StorageFull, CatalogTooNew, CatalogBusy
 ├── RunError              a step did not end well                 (RuntimeError, 500)
-│   └── StepFailed, StepTimeout, StepBlocked, NotReproduced
+│   └── StepFailed, StepTimeout, StepBlocked, NotReproduced, Overloaded
 ├── Refused               a rule says no                          (PermissionError, 409)
-│   └── GateRefused
+│   └── GateRefused, TokenNeeded, ForeignCaller
 └── MissingExtra          an optional library is not installed    (ImportError, 501)
 """
 
@@ -123,6 +123,18 @@ class BodyTooLarge(BadInput):
     status = 413
 
 
+class WrongMethod(BadInput):
+    """An address exists, but not for this HTTP method."""
+
+    status = 405
+
+
+class RequestTooSlow(BadInput):
+    """A request did not arrive whole within its time."""
+
+    status = 408
+
+
 class DataError(OitoError, ValueError):
     """Data broke a promise."""
 
@@ -147,6 +159,10 @@ class EmptySource(DataError):
 
 class LeakFound(DataError):
     """A feature would not be known when the question is asked."""
+
+
+class SchemaChanged(DataError):
+    """A stored view has other columns than its reader was made for."""
 
 
 class StorageError(OitoError, OSError):
@@ -199,6 +215,12 @@ class NotReproduced(RunError):
     """A version was made again and differs."""
 
 
+class Overloaded(RunError):
+    """More work is waiting than may wait; nothing was done."""
+
+    status, may_retry = 503, True
+
+
 class Refused(OitoError, PermissionError):
     """A rule says no."""
 
@@ -207,6 +229,18 @@ class Refused(OitoError, PermissionError):
 
 class GateRefused(Refused):
     """A gate did not let a version pass; no pointer moved."""
+
+
+class TokenNeeded(Refused):
+    """A request carries no valid token."""
+
+    status = 401
+
+
+class ForeignCaller(Refused):
+    """A request comes from a page or under a host name that this server does not trust."""
+
+    status = 403
 
 
 class MissingExtra(OitoError, ImportError):
