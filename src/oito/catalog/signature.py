@@ -120,7 +120,8 @@ class Signature:
         for place, column in enumerate(self.columns):
             values = pl.Series(column.name, matrix[:, place], dtype=pl.Float64)
             if column.kind == "category":
-                values = values.fill_nan(None).cast(pl.UInt32).cast(pl.Enum(column.categories))
+                known = pl.Series(column.name, column.categories, dtype=pl.Enum(column.categories))
+                values = known.gather(values.fill_nan(None).cast(pl.UInt32))
             series.append(values)
         return pl.DataFrame(series)
 
