@@ -57,12 +57,17 @@ def require(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str], *, where: 
             raise MissingColumn(f"{where} has no column {name!r}", known=did_you_mean(name, known))
 
 
-def _key_columns(frame: pl.DataFrame, by: Sequence[str], *, where: str) -> pl.DataFrame:
+def check_key(frame: pl.DataFrame, by: Sequence[str], *, where: str) -> None:
+    """Refuse a key of no columns, of missing ones, or of a type whose equality is not dependable."""
     if not by:
-        raise DataError(f"{where} was given no key columns", next='name the entity\'s columns, such as by=["carrier"]')
+        raise DataError(f"{where} was given no key columns", next='name the entity\'s columns, such as ["carrier"]')
     require(frame, by, where=where)
     for name in by:
         _check_type(name, frame.schema[name], where=where)
+
+
+def _key_columns(frame: pl.DataFrame, by: Sequence[str], *, where: str) -> pl.DataFrame:
+    check_key(frame, by, where=where)
     return frame.select(
         pl.col(name).cast(pl.String) if isinstance(frame.schema[name], _CODED_TEXT) else pl.col(name) for name in by
     )
