@@ -1,0 +1,100 @@
+"""Rows at the places where a compiled model is most likely wrong: nothing known, huge numbers, both sides of every split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from oito.catalog.signature import Signature
+    from oito.endpoints.ensemble import Ensemble, Split
+
+Floats = NDArray[np.float64]
+
+_HUGE = (1e30, -1e30, 3.5e38, -3.5e38, 1e300, -1e300, 5e-324, 0.0, -0.0)
+_KEEPING = ("fill", "float32")  # steps after which a known value is still (nearly) itself
+_MOST_SPLITS = 4_000  # splits that get rows of their own; larger ensembles are visited tree by tree with a stride
+
+
+def of_columns(signature: Signature, sample: Floats) -> Floats:
+    """Return rows with everything missing, each column missing, every category, and huge and tiny numbers."""
+    width = len(signature.columns)
+    base = sample[0] if len(sample) else np.zeros(width)
+    rows = [np.full(width, np.nan), base]
+    for place, column in enumerate(signature.columns):
+        known = {"category": range(len(column.categories)), "boolean": (0.0, 1.0), "number": _HUGE}[column.kind]
+        for value in (np.nan, *known):
+            row = base.copy()
+            row[place] = value
+            rows.append(row)
+    return np.array(rows)
+
+
+def of_trees(ensemble: Ensemble, signature: Signature, sample: Floats) -> Floats:
+    """Return rows that reach the splits of the trees, at each threshold and at its float64 and float32 neighbors.
+
+    A row walks down a tree from a real row; a value that would turn off the path is moved just over the threshold. Inputs
+    that went through steps (scaling, say) keep the value of the real row.
+    """
+    stride = max(1, len(ensemble.splits) // _MOST_SPLITS)
+    rows: list[Floats] = []
+    for number, root in enumerate(ensemble.roots[::stride]):
+        if len(sample):
+            _walk(ensemble, root, sample[number % len(sample)], rows)
+    return _possible(np.array(rows), signature) if rows else np.empty((0, sample.shape[1]))
+
+
+def _possible(rows: Floats, signature: Signature) -> Floats:
+    """Return the rows with categories and booleans moved to the next value they can have."""
+    for place, column in enumerate(signature.columns):
+        if column.kind != "number":
+            last = 1 if column.kind == "boolean" else max(0, len(column.categories) - 1)
+            rows[:, place] = np.clip(np.rint(rows[:, place]), 0, last)
+    return rows
+
+
+def _walk(ensemble: Ensemble, root: int, start: Floats, rows: list[Floats]) -> None:
+    waiting = [(root, start)]
+    while waiting and len(rows) < 8 * _MOST_SPLITS:
+        place, row = waiting.pop()
+        split = ensemble.splits[place]
+        number = ensemble.numbers[split.slot]
+        is_plain = all(word in _KEEPING for word, _ in number.steps)
+        for value in _around(split) if is_plain else ():
+            probe = row.copy()
+            probe[number.source] = value
+            rows.append(probe)
+        for child, wanted in ((split.yes, True), (split.no, False)):
+            if not child[1]:
+                waiting.append((child[0], _turned(row, split, number.source, wanted) if is_plain else row))
+
+
+def _around(split: Split) -> Iterator[float]:
+    yield np.nan
+    if split.members is not None:
+        yield from split.members[:2]
+        return
+    yield split.threshold
+    single = np.float32(split.threshold)
+    for way in (-np.inf, np.inf):
+        yield float(np.nextafter(split.threshold, way))
+        yield float(np.nextafter(single, np.float32(way)))
+
+
+def _turned(row: Floats, split: Split, source: int, wanted: bool) -> Floats:
+    """Return the row with its value moved to the wanted side of the split, if it is not there already."""
+    value = row[source]
+    if split.members is not None:
+        if (value in split.members) == wanted or not wanted or not split.members:
+            return row
+        moved = split.members[0]
+    elif (value <= split.threshold) == wanted:
+        return row
+    else:
+        moved = split.threshold if wanted else float(np.nextafter(np.float32(split.threshold), np.float32(np.inf)))
+    turned = row.copy()
+    turned[source] = moved
+    return turned
