@@ -67,8 +67,7 @@ def _take_mapping(value: Mapping[Any, Any]) -> Parts:
 
 def _build_mapping(name: str, parts: Parts) -> Any:
     made = _class(name)()
-    for key, value in parts["items"]:
-        dict.__setitem__(made, key, value)
+    made.update(dict(parts["items"]))
     return made
 
 
