@@ -36,9 +36,13 @@ class Spec:
     by_name: ClassVar[tuple[str, ...]] = ()  # fields that refer to an asset's name, not to its content
     through: ClassVar[tuple[str, ...]] = ()  # fields whose asset's own references are inputs as well
     takes_assets: ClassVar[bool] = True  # whether further parameters before * are assets
-    needs_body: ClassVar[bool] = True
     is_external: ClassVar[bool] = False  # the result depends on the outside world, which a probe asks
     holds: ClassVar[bool] = False  # waits for a verdict before it takes newer data, once something watches it
+
+    @property
+    def needs_function(self) -> bool:
+        """Whether the declaration must stand above a function, because no default body serves."""
+        return True
 
     def faults(self) -> Iterator[str]:
         """Yield what is wrong with the declared values, one sentence each."""

@@ -155,7 +155,7 @@ class _Reader:
         spec = told.spec
         for sentence in spec.faults():
             self.faults.append(_fault(told, f"{name}: {sentence}"))
-        if told.function is None and spec.needs_body:
+        if told.function is None and spec.needs_function:
             self.faults.append(
                 _fault(told, f"{name} has no function", "", f"write a function below @oito.{spec.word}(...)")
             )

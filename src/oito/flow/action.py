@@ -1,0 +1,134 @@
+"""What a person may do, written once: a function with a docstring. Sub-command, HTTP route, form and manual come from it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from oito.errors import BadInput
+from oito.names import did_you_mean
+from oito.show import Field, Page
+
+F = TypeVar("F", bound=Callable[..., Page])
+FieldKind = Literal["text", "int", "float", "bool", "choice"]
+_KINDS: dict[Any, FieldKind] = {str: "text", int: "int", float: "float", bool: "bool"}
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do: `name` is its sub-command and route; `page` its address when it only shows something.
+
+    The function's first parameter is the site; further ones before `*` are arguments, those after it options.
+    """
+
+    name: str
+    function: Callable[..., Page]
+    writes: bool
+    page: str
+    group: str
+
+    @property
+    def summary(self) -> str:
+        return (self.function.__doc__ or "").strip().split("\n")[0]
+
+    @property
+    def description(self) -> str:
+        """The docstring without its list of arguments."""
+        return inspect.cleandoc(self.function.__doc__ or "").split("\nArgs:")[0].strip()
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """What the action can be told, in order."""
+        hints = get_type_hints(self.function)
+        helps = _helps(self.function.__doc__ or "")
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return tuple(_field(each, hints[each.name], helps.get(each.name, "")) for each in parameters)
+
+    @property
+    def arguments(self) -> frozenset[str]:
+        """The fields that are told by place rather than by name."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return frozenset(each.name for each in parameters if each.kind != each.KEYWORD_ONLY)
+
+    @property
+    def many(self) -> str:
+        """The field that takes any number of texts, or ""."""
+        hints = get_type_hints(self.function)
+        return next((name for name, hint in hints.items() if get_origin(hint) in {list, Sequence, tuple}), "")
+
+    def carry_out(self, site: Any, given: Mapping[str, Any]) -> Page:
+        """Call the function with values that may still be texts, as a form or an address gives them.
+
+        Raises:
+            BadInput: an unknown field, a missing one, or a value of another type.
+        """
+        known = {field.name: field for field in self.fields}
+        for name in given:
+            if name not in known:
+                raise BadInput(f"{self.name} takes no {name!r}", next=did_you_mean(name, known))
+        for field in self.fields:
+            if field.required and given.get(field.name) in (None, "", []):
+                raise BadInput(f"{self.name} needs {field.name!r}", next=field.help)
+        return self.function(
+            site, **{name: self._typed(known[name], value) for name, value in given.items() if value != ""}
+        )
+
+    def _typed(self, field: Field, value: Any) -> Any:
+        if field.name == self.many:
+            return value.split() if isinstance(value, str) else list(value)
+        if not isinstance(value, str) or field.kind in {"text", "choice"}:
+            return value
+        if field.kind == "bool":
+            return value.lower() in {"1", "true", "on", "yes"}
+        try:
+            return int(value) if field.kind == "int" else float(value)
+        except ValueError:
+            raise BadInput(f"{field.name} is {value!r}", known=f"it takes a {field.kind}", next=field.help) from None
+
+
+def action(name: str, *, writes: bool = False, page: str = "", group: str = "") -> Callable[[F], F]:
+    """Mark a function as an action; `page` is its address, such as `/assets/{asset}`, when it only shows something."""
+
+    def mark(function: F) -> F:
+        function.__action__ = Action(name, function, writes, page, group)  # type: ignore[attr-defined]  # that a function takes attributes is not in its type
+        return function
+
+    return mark
+
+
+def actions_of(module: types.ModuleType) -> list[Action]:
+    """Return the actions of a module, in the order they are written."""
+    found = (getattr(thing, "__action__", None) for thing in vars(module).values())
+    return [each for each in found if isinstance(each, Action) and each.function.__module__ == module.__name__]
+
+
+def _field(parameter: inspect.Parameter, hint: Any, help: str) -> Field:
+    is_required = parameter.default is parameter.empty
+    default = None if is_required else parameter.default
+    if get_origin(hint) in {Union, types.UnionType}:
+        hint = next(each for each in get_args(hint) if each is not type(None))
+    choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
+    kind: FieldKind = "choice" if choices else _KINDS.get(hint, "text")
+    return Field(parameter.name, kind, is_required, default, help, choices)
+
+
+def _helps(doc: str) -> dict[str, str]:
+    """Return name → sentence from the `Args:` part of a docstring."""
+    _, _, listed = inspect.cleandoc(doc).partition("\nArgs:\n")
+    helps: dict[str, str] = {}
+    name = ""
+    for line in listed.splitlines():
+        if line and not line.startswith(" "):
+            break
+        match = re.match(r" {4}(\w+): (.*)", line)
+        if match:
+            name = match[1]
+            helps[name] = match[2]
+        elif name and line.strip():
+            helps[name] += " " + line.strip()
+    return helps

@@ -1,0 +1,134 @@
+"""What one may declare of a source: rows from outside, collected as the clock advances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar, overload
+
+from oito.errors import BadInput
+from oito.flow.declare import Decorator, declared
+from oito.flow.kind import Kind, Spec
+from oito.names import duration
+
+F = TypeVar("F", bound=Callable[..., Any])
+Contract = Literal["evolve", "quarantine", "freeze"]
+
+
+@dataclass(frozen=True)
+class FilesReader:
+    """Reads every file that fits a pattern, relative to the project's folder."""
+
+    pattern: str
+    null_values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSpec(Spec):
+    """A source's declaration; see `source` for what each field means."""
+
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    known_at: str | None = None
+    overlap: str = "3d"
+    contract: Contract = "evolve"
+    reader: FilesReader | None = None
+
+    word: ClassVar[str] = "source"
+    given: ClassVar[tuple[str, ...]] = ("since", "until")
+    takes_assets: ClassVar[bool] = False
+    is_external: ClassVar[bool] = True
+
+    @property
+    def needs_function(self) -> bool:
+        return self.reader is None
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        try:
+            duration(self.overlap)
+        except BadInput as error:
+            yield f"overlap: {error.what}"
+        if self.contract not in {"evolve", "quarantine", "freeze"}:
+            yield f"contract is {self.contract!r}; it is evolve, quarantine or freeze"
+
+
+class _Source:
+    """`oito.source`: the decorator, and the ready-made sources below it."""
+
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        key: str | tuple[str, ...] = (),
+        cursor: str | None = None,
+        known_at: str | None = None,
+        overlap: str = "3d",
+        contract: Contract = "evolve",
+        every: str | None = None,
+        retries: int = 0,
+        timeout: str | None = None,
+        version: str = "",
+        description: str = "",
+    ) -> Decorator: ...
+    def __call__(self, function: Any = None, /, **fields: Any) -> Any:
+        """Declare a function that returns rows from outside: `def flights(since)` or `def flights(since, until)`.
+
+        Args:
+            key: columns that name a row; a row collected again with the same key replaces the one before.
+            cursor: the column that grows with time; `since` is its newest value minus `overlap`, None the first time.
+            known_at: the column of the moment when a row becomes known; rows of the future are left for later.
+            overlap: how far behind the cursor rows are asked for again, so that late ones are not lost.
+            contract: what happens when a column changes its type: `evolve` (new columns and wider numbers come in, rows
+                that do not fit are set aside), `quarantine` (new columns are set aside too), `freeze` (an error).
+            every: how often the outside is asked, such as "1h"; without it, at each run.
+
+        Example:
+            >>> @source(key="flight_id", cursor="scheduled", every="1h")
+            ... def flights(since): ...
+        """
+        key = fields.pop("key", ())
+        spec = SourceSpec(key=(key,) if isinstance(key, str) else tuple(key), **fields)
+        return Decorator(spec) if function is None else declared(spec, function)
+
+    def files(
+        self,
+        pattern: str,
+        *,
+        key: str | tuple[str, ...] = (),
+        cursor: str | None = None,
+        known_at: str | None = None,
+        overlap: str = "3d",
+        contract: Contract = "evolve",
+        every: str | None = None,
+        null_values: tuple[str, ...] = ("", "NA"),
+        description: str = "",
+    ) -> Decorator:
+        """Declare a source of files: CSV, JSON lines, Parquet or Arrow, by their ending; `*` and `**` in the pattern.
+
+        Args:
+            pattern: path relative to the project's folder, such as `"weather/*.csv"`.
+            cursor: the column that grows with time; rows beyond the clock's now are left for later.
+            null_values: texts that stand for "no value" in CSV files.
+
+        Example:
+            >>> weather = source.files("weather/*.csv", cursor="time_hour")
+        """
+        spec = SourceSpec(
+            key=(key,) if isinstance(key, str) else tuple(key),
+            cursor=cursor,
+            known_at=known_at or cursor,
+            overlap=overlap,
+            contract=contract,
+            every=every,
+            description=description,
+            reader=FilesReader(pattern, tuple(null_values)),
+        )
+        return Decorator(spec)
+
+
+source = _Source()
+
+KIND = Kind("source", "sources", SourceSpec, "Rows from outside, collected as the clock advances.", "oito.sources")
