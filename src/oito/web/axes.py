@@ -88,7 +88,8 @@ def _number_label(value: float, step: float, largest: float) -> str:
         if largest >= 10 * size or (size > 1e3 and largest >= size):
             return f"{value / size:.{_decimals(step / size)}f}".replace("-", "−") + sign
     if largest < 1e-3:
-        return f"{value:.1e}".replace("-", "−")
+        power = math.floor(math.log10(largest))
+        return f"{value / 10**power:.{_decimals(step / 10**power)}f}e{power}".replace("-", "−")
     text = f"{value:.{_decimals(step)}f}"
     return (text.rstrip("0").rstrip(".") if step < 1 and value == round(value) else text).replace("-", "−")
 
