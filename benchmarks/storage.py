@@ -4,8 +4,9 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,7 @@ def main() -> None:
         _commits(Files(Path(folder)))
 
 
-def _digest(name: str, frame: pl.DataFrame, raw: list[np.ndarray] | list[bytes]) -> None:
+def _digest(name: str, frame: pl.DataFrame, raw: Sequence[Any]) -> None:
     size = sum(memoryview(each).nbytes for each in raw) / 1e6
     floor = size / _best(lambda: [hashlib.sha256(each).digest() for each in raw])
     ours = size / _best(lambda: digest_of(frame))
