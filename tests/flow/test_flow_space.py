@@ -28,7 +28,7 @@ def test_the_default_comes_before_the_middle_and_the_first_option() -> None:
     assert Float(0.0, 1.0, default=0.25).first == 0.25
     assert Int(1, 9, default=2).first == 2
     assert Choice(["a", "b"], default="b").first == "b"
-    assert Choice(["a", None]).first is None
+    assert Choice([None, "a"]).first is None
 
 
 @given(st.floats(1e-300, 1e300), st.floats(1e-300, 1e300), st.booleans())

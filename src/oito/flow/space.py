@@ -97,7 +97,7 @@ class Choice(_StandsForItsValue):
     """
 
     options: Sequence[Scalar]
-    default: Scalar = None  # a None that is not an option means: the first option
+    default: Scalar = None  # None means the first option, so an option None is put first to be tried first
 
     def __post_init__(self) -> None:
         if isinstance(self.options, str):
@@ -116,7 +116,7 @@ class Choice(_StandsForItsValue):
 
     @property
     def first(self) -> Scalar:
-        return self.options[0] if self.default is None and None not in self.options else self.default
+        return self.options[0] if self.default is None else self.default
 
     def data(self) -> dict[str, Any]:
         """Return the declaration as plain data, as it enters a fingerprint and the catalog."""
