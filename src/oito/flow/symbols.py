@@ -1,0 +1,450 @@
+"""The walk from one function to every symbol and value that it reaches. Forms of values, trees and owners are read elsewhere."""
+
+import ast
+import builtins
+import hashlib
+import importlib
+import importlib.util
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oito.errors import DeclarationError
+from oito.flow.members import members_of, names_in_body
+from oito.flow.ownership import Owner, Owners, namespace_of
+from oito.flow.packages import file_of
+from oito.flow.references import Import, Reference, Uses, annotations, chains, class_expressions, uses_of
+from oito.flow.shown import shown_text
+from oito.flow.sourcecode import Source, source_of
+from oito.flow.syntax import Definition, bytecode, class_digest, function_digest, module_digest
+from oito.flow.values import Unkeyable, Values
+
+Place = tuple[str, int]  # absolute file, line
+
+_WHOLE_MODULE = frozenset({"globals", "eval", "exec"})
+_MODULE_FACTS = frozenset(
+    {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"}
+) | {
+    "__cached__",
+    "__path__",
+    "__annotations__",
+    "__annotate__",
+    "__conditional_annotations__",
+    "__warningregistry__",
+}
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Where names are looked up while one symbol is read."""
+
+    symbol: str
+    module: str
+    namespace: Mapping[str, Any]
+    source: Source | None
+    strict: bool = True
+    modules: dict[str, types.ModuleType] = field(default_factory=dict)  # local variables that hold modules
+
+
+class Walk:
+    """One walk from one function: its fields are those of `Closure`.
+
+    Tokens are given at first sight, the reading of what they name waits in a queue (so rings end).
+    Not for threads.
+    """
+
+    def __init__(self, owners: Owners) -> None:
+        self.code: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
+        self.places: dict[str, tuple[str, int]] = {}
+        self.packages: dict[str, str] = {}
+        self.files: dict[str, str] = {}
+        self._owners = owners
+        self._keys = Values(self._refer, opaque=self._pickled)
+        self._symbols: dict[int, str] = {}
+        self._taken: set[str] = set()
+        self._kept: list[object] = []
+        self._queue: deque[Callable[[], None]] = deque()
+        self._reached_from: dict[str, str] = {}
+        self._scope = _Scope("", "", {}, None)
+
+    def start(self, fn: object) -> None:
+        """Read everything that `fn` reaches."""
+        if self._refer(fn) is None or not self._queue:
+            name = getattr(fn, "__qualname__", type(fn).__qualname__)
+            self._value(name, fn, strict=True, place=None)
+        while self._queue:
+            self._queue.popleft()()
+
+    # Tokens: what stands for a function, class or module inside the form of a value.
+
+    def _refer(self, value: object) -> tuple[object, ...] | None:
+        if isinstance(value, types.FunctionType):
+            return self._function_token(value)
+        if isinstance(value, type):
+            return self._class_token(value)
+        if isinstance(value, types.ModuleType):
+            return self._module_token(vars(value))
+        if isinstance(value, types.BuiltinFunctionType) and (
+            value.__self__ is None or isinstance(value.__self__, types.ModuleType)
+        ):
+            self._package(self._owners.of_name(value.__module__ or ""))
+            return ("builtin", value.__module__ or "", value.__qualname__)
+        return None
+
+    def _function_token(self, fn: types.FunctionType) -> tuple[object, ...]:
+        if self._owners.of_namespace(fn.__globals__).is_own:
+            wanted = f"{self._owners.module_symbol(fn.__globals__)}.{fn.__code__.co_qualname}"
+            return ("code", self._symbol(fn, wanted, lambda symbol: self._read_function(fn, symbol)))
+        self._package(self._owners.of_namespace(fn.__globals__))
+        name = f"{fn.__globals__.get('__name__')}.{fn.__code__.co_qualname}"
+        if _is_of_library(fn, self._owners):
+            return ("package code", name)
+        # A library's wrapper around something of the user's: what it holds counts, what is the library's does not.
+        return ("code", self._symbol(fn, f"{name} of {fn.__qualname__}", lambda symbol: self._read_wrapper(fn, symbol)))
+
+    def _class_token(self, kind: type) -> tuple[object, ...]:
+        owner = self._owners.of_class(kind)
+        if not owner.is_own:
+            self._package(owner)
+            return ("package code", f"{kind.__module__}.{kind.__qualname__}")
+        wanted = f"{self._owners.module_symbol(namespace_of(kind))}.{kind.__qualname__}"
+        return ("code", self._symbol(kind, wanted, lambda symbol: self._read_class(kind, symbol)))
+
+    def _module_token(self, namespace: Mapping[str, Any]) -> tuple[object, ...]:
+        owner = self._owners.of_namespace(namespace)
+        if not owner.is_own:
+            self._package(owner)
+            return ("package", str(namespace.get("__name__")))
+        wanted = self._owners.module_symbol(namespace)
+        return ("code", self._symbol(namespace, wanted, lambda symbol: self._read_module(namespace, symbol)))
+
+    def _symbol(self, value: object, wanted: str, read: Callable[[str], None]) -> str:
+        """Return the one name of a thing, and have it read if it is new; a second thing of one name gets a number."""
+        symbol = self._symbols.get(id(value))
+        if symbol is None:
+            symbol, number = wanted, 1
+            while symbol in self._taken:
+                number += 1
+                symbol = f"{wanted}#{number}"
+            self._symbols[id(value)] = symbol
+            self._taken.add(symbol)
+            self._kept.append(value)
+            self._reached_from[symbol] = self._scope.symbol
+            self._queue.append(lambda: read(symbol))
+        return symbol
+
+    # Reading: each fills `code`, `values`, `places` and `files` for one symbol.
+
+    def _read_function(self, fn: types.FunctionType, symbol: str) -> None:
+        source = source_of(fn.__code__.co_filename)
+        self._scope = _Scope(symbol, self._owners.module_symbol(fn.__globals__), fn.__globals__, source)
+        node = source.definition(fn.__code__) if source else None
+        if node is None:
+            self.code[symbol] = bytecode(fn.__code__)
+            line = fn.__code__.co_firstlineno
+        else:
+            self.code[symbol] = function_digest(node, drops=self._is_oito)
+            line = node.lineno
+            self._written_around(node)
+        self.places[symbol] = (fn.__code__.co_filename, line)
+        self._file(fn.__globals__)
+        self._held(fn, self.places[symbol])
+        self._uses(uses_of(fn.__code__))
+
+    def _read_wrapper(self, fn: types.FunctionType, symbol: str) -> None:
+        self._scope = _Scope(symbol, "", {}, None, strict=False)
+        self.code[symbol] = hashlib.sha256(fn.__code__.co_qualname.encode()).hexdigest()
+        self.places[symbol] = (fn.__code__.co_filename, fn.__code__.co_firstlineno)
+        if hasattr(fn, "registry") and hasattr(fn, "dispatch"):  # functools.singledispatch: its cache changes with use
+            self._value(f"{symbol}.<registry>", dict(fn.registry), strict=False, place=None)
+        else:
+            self._held(fn, (fn.__code__.co_filename, fn.__code__.co_firstlineno))
+
+    def _read_class(self, kind: type, symbol: str) -> None:
+        namespace = namespace_of(kind)
+        file = str(namespace.get("__file__", ""))
+        source = source_of(file) if file else None
+        node = source.class_definition(kind.__qualname__, line=_line_inside(kind)) if source else None
+        self._scope = _Scope(symbol, self._owners.module_symbol(namespace), namespace, source)
+        self._file(namespace)
+        bases = [kind.__name__, *(base.__qualname__ for base in kind.__bases__)]
+        self.code[symbol] = class_digest(node) if node else hashlib.sha256(repr(bases).encode()).hexdigest()
+        self.places[symbol] = (file, node.lineno if node else 0)
+        if node is not None:
+            for chain in chains(*class_expressions(node)):
+                self._follow_name(chain[0], chain[1:], strict=False)
+        self._value(f"{symbol}.<bases>", [type(kind), *kind.__bases__], strict=True, place=None)
+        for name, value, strict in members_of(kind, written=names_in_body(node) if node else None):
+            self._bind(f"{symbol}.{name}", value, strict=strict, place=None)
+
+    def _read_module(self, namespace: Mapping[str, Any], symbol: str) -> None:
+        file = str(namespace.get("__file__") or "")
+        source = source_of(file) if file else None
+        self._scope = _Scope(symbol, symbol, namespace, source, strict=False)
+        self._file(namespace)
+        if source is not None:
+            self.code[symbol] = module_digest(source.tree)
+        elif file:
+            self.code[symbol] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        else:
+            self.code[symbol] = hashlib.sha256(b"no file").hexdigest()
+        self.places[symbol] = (file, 1)
+        for name, value in list(namespace.items()):
+            if name not in _MODULE_FACTS:
+                self._bind(f"{symbol}.{name}", value, strict=False, place=None)
+
+    def _held(self, fn: types.FunctionType, place: Place) -> None:
+        """Key what a function object carries: defaults, closure, attributes."""
+        symbol, strict = self._scope.symbol, self._scope.strict
+        taken = fn.__code__.co_varnames[: fn.__code__.co_argcount]
+        defaults = fn.__defaults__ or ()
+        named = {**dict(zip(taken[len(taken) - len(defaults) :], defaults, strict=True)), **(fn.__kwdefaults__ or {})}
+        for name, value in named.items():
+            self._value(f"{symbol}.<default {name}>", value, strict=strict, place=place)
+        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                continue  # not assigned yet
+            if isinstance(value, types.ModuleType) and strict:
+                self._scope.modules[name] = value
+                self._note(f"{symbol}.<closure {name}>", ("module", value.__name__), f"module {value.__name__}", place)
+            else:
+                self._value(f"{symbol}.<closure {name}>", value, strict=strict, place=place)
+        for name, value in list(vars(fn).items()):
+            if name != "__oito__":
+                self._value(f"{symbol}.<attribute {name}>", value, strict=False, place=place)
+
+    def _written_around(self, node: Definition) -> None:
+        """Follow the decorators and note the packages in the annotations of a function's tree."""
+        if isinstance(node, ast.Lambda):
+            return
+        for decorator in node.decorator_list:
+            if not self._is_oito(decorator):
+                for chain in chains(decorator):
+                    self._follow_name(chain[0], chain[1:], strict=False)
+        for chain in chains(*annotations(node)):
+            self._annotated(chain)
+
+    def _annotated(self, chain: tuple[str, ...]) -> None:
+        value = self._scope.namespace.get(chain[0], _MISSING)
+        if value is _MISSING:  # imported for type checkers only
+            target = self._scope.source.aliases.get(chain[0], "") if self._scope.source else ""
+            self._package(self._owners.of_name(target) or self._owners.of_name(target.rpartition(".")[0]))
+            return
+        for name in chain[1:]:
+            if isinstance(value, types.ModuleType) and not getattr(value, "__file__", None):
+                value = getattr(value, name, value)
+        if isinstance(value, types.ModuleType):
+            self._package(self._owners.of_namespace(vars(value)))
+        else:
+            self._package(self._owners.of_name(getattr(value, "__module__", None) or type(value).__module__))
+
+    def _is_oito(self, decorator: ast.expr) -> bool:
+        name = next(iter(chains(decorator)), ("",))[0]
+        value = self._scope.namespace.get(name)
+        written = self._scope.source.aliases.get(name, "") if self._scope.source else ""
+        home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or written
+        return home.partition(".")[0] == "oito"
+
+    # Names: from a reference in bytecode to what it is bound to.
+
+    def _uses(self, uses: Uses) -> None:
+        for each in uses.imports:
+            self._import(each)
+        for reference in uses.references:
+            self._reference(reference, uses)
+
+    def _reference(self, reference: Reference, uses: Uses) -> None:
+        if reference.kind == "local":
+            if reference.name in self._scope.modules:
+                self._follow(self._scope.modules[reference.name], "", reference.name, reference.attributes, strict=True)
+        elif reference.kind == "sql":
+            value = self._scope.namespace.get(reference.name)
+            if value is not None and not callable(value) and not isinstance(value, types.ModuleType):
+                self._follow_name(reference.name, (), strict=False)
+        else:
+            if reference.name == "__import__" or "import_module" in (reference.name, *reference.attributes):
+                self._imported_by_name(uses.texts)
+            self._follow_name(reference.name, reference.attributes, strict=True)
+
+    def _follow_name(self, name: str, attributes: Sequence[str], *, strict: bool) -> None:
+        namespace = self._scope.namespace
+        value = namespace.get(name, self._scope.modules.get(name, _MISSING))
+        if value is not _MISSING and name not in _MODULE_FACTS:
+            self._follow(value, self._scope.module, name, attributes, strict=strict and self._scope.strict)
+        elif name in _WHOLE_MODULE and hasattr(builtins, name):
+            self._module_token(namespace)
+
+    def _follow(self, value: object, module: str, name: str, attributes: Sequence[str], *, strict: bool) -> None:
+        """Follow `name.attributes` through modules to the thing itself, and bind that; a bare module is taken whole."""
+        left = list(attributes)
+        place = _line_in(self._scope.namespace, name)
+        while isinstance(value, types.ModuleType) and left:
+            inside = vars(value)
+            owner = self._owners.of_namespace(inside)
+            known_as = self._owners.module_symbol(inside) if owner.is_own else value.__name__
+            if module and name != known_as:
+                self._note(f"{module}.{name}", ("module", known_as), f"module {known_as}", place)
+            if not owner.is_own and inside.get("__file__"):
+                self._package(owner)
+                return
+            self._file(inside)
+            module, name = known_as, left.pop(0)
+            try:
+                value = getattr(value, name)
+            except AttributeError:
+                self._refer(value)  # it may appear later: whatever the module says then decides
+                return
+            place = _line_in(inside, name)
+        if module:
+            self._bind(f"{module}.{name}", value, strict=strict, place=place)
+        else:
+            self._refer(value)
+
+    def _import(self, each: Import) -> None:
+        """Resolve an import in the body; the user's own modules are imported, to see what they hold."""
+        package = str(self._scope.namespace.get("__package__") or "")
+        try:
+            name = importlib.util.resolve_name("." * each.level + each.name, package or None)
+        except ImportError:
+            return
+        owner = self._owners.of_name(name)
+        if owner is None or not owner.is_own:
+            self._package(owner or self._owners.of_name(".".join((name, *each.attributes))))
+            return
+        value: object = _loaded(name)
+        if value is None:
+            self._unimportable(name)
+            return
+        for attribute in each.attributes:
+            if isinstance(value, types.ModuleType) and not hasattr(value, attribute):
+                value = _loaded(f"{value.__name__}.{attribute}") or value
+                continue
+            self._file(vars(value) if isinstance(value, types.ModuleType) else {})
+            if not isinstance(getattr(value, attribute), types.ModuleType):
+                self._follow(value, "", "", (attribute,), strict=True)
+            value = getattr(value, attribute)
+        if isinstance(value, types.ModuleType):
+            self._scope.modules[each.alias] = value
+            self._file(vars(value))
+
+    def _imported_by_name(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            if all(part.isidentifier() for part in text.split(".")):
+                owner = self._owners.of_name(text)
+                module = _loaded(text) if owner and owner.is_own else None
+                if module is not None:
+                    self._refer(module)
+
+    def _unimportable(self, name: str) -> None:
+        """Key a module that cannot be imported by its text alone: the code may be prepared for that."""
+        file = file_of(name)
+        source = source_of(str(file)) if file else None
+        if source is not None:
+            self.code[name] = module_digest(source.tree)
+            self.places[name] = (source.file, 1)
+            self.files[source.file] = source.digest
+
+    # Values.
+
+    def _bind(self, symbol: str, value: object, *, strict: bool, place: Place | None) -> None:
+        """Key what a name is bound to, unless it is the definition of that very name."""
+        if symbol in self.values:
+            return
+        token = self._refer(value)
+        if token != ("code", symbol):
+            self._value(symbol, value, strict=strict, place=place)
+
+    def _value(self, symbol: str, value: object, *, strict: bool, place: Place | None) -> None:
+        try:
+            key = self._keys.key(value, symbol, strict=strict)
+        except Unkeyable as fault:
+            raise self._fault(fault, place) from fault
+        self.values[symbol] = key
+        self.shown[symbol] = shown_text(symbol, value)
+        if place is not None:
+            self.places[symbol] = place
+
+    def _note(self, symbol: str, token: object, shown: str, place: Place | None) -> None:
+        if symbol not in self.values:
+            self._value(symbol, token, strict=True, place=place)
+            self.shown[symbol] = shown
+
+    def _pickled(self) -> None:
+        """A library has pickled user functions into a value: every module that may have made it is taken whole."""
+        for inside in self._owners.own_imports(self._scope.namespace):
+            self._module_token(inside)
+
+    def _fault(self, fault: Unkeyable, place: Place | None) -> DeclarationError:
+        user = self._scope.symbol
+        file, at = self.places.get(user, ("", 0))
+        defined = f"{self._owners.shown_file(place[0])}:{place[1]}; " if place else ""
+        trail = [user]
+        while self._reached_from.get(trail[-1]):
+            trail.append(self._reached_from[trail[-1]])
+        return DeclarationError(
+            f"{fault.path} is a {fault.kind}: its content cannot be told, so a change of it would not be seen",
+            where=f"{defined}used by {user} at {self._owners.shown_file(file)}:{at}",
+            known=f"reached through {' -> '.join((*reversed(trail), fault.path))}" if user else "",
+            next=f"make it inside {user.rpartition('.')[2] or 'the function'}, or leave it out of the object's "
+            "__getstate__, or keep it behind a function with functools.cache",
+        )
+
+    # Files, packages, lines.
+
+    def _package(self, owner: Owner | None) -> None:
+        if owner is not None and owner.package is not None:
+            self.packages[owner.package.name] = owner.package.version
+
+    def _file(self, namespace: Mapping[str, Any]) -> None:
+        """Note the file of a module and of all own modules that it imports: any of them can change what a name holds."""
+        if namespace.get("__file__") in self.files:
+            return
+        for inside in self._owners.own_imports(namespace):
+            file = str(inside["__file__"])
+            source = source_of(file)
+            self.files[file] = source.digest if source else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _line_in(namespace: Mapping[str, Any], name: str) -> Place | None:
+    file = str(namespace.get("__file__") or "")
+    source = source_of(file) if file else None
+    line = source.lines.get(name) if source else None
+    return (file, line) if line else None
+
+
+def _is_of_library(fn: types.FunctionType, owners: Owners) -> bool:
+    """Return whether a library's function holds nothing of the user's: it is what its name says, or carries nothing."""
+    if not fn.__closure__ and "__wrapped__" not in vars(fn):
+        return True
+    found: object = sys.modules.get(fn.__module__)
+    home = owners.of_name(fn.__module__)
+    for name in fn.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is fn and home is not None and not home.is_own
+
+
+def _loaded(name: str) -> types.ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except Exception:  # whatever a module raises at import, its text can still be keyed
+        return None
+
+
+def _line_inside(kind: type) -> int | None:
+    """Return a line inside a class's body, from its own methods."""
+    for member in vars(kind).values():
+        function = getattr(member, "__func__", getattr(member, "fget", member))
+        if isinstance(function, types.FunctionType) and function.__code__.co_qualname.startswith(
+            f"{kind.__qualname__}."
+        ):
+            return function.__code__.co_firstlineno
+    return None
