@@ -1,5 +1,7 @@
 """Arrays as bytes: dtypes as plain data, values in one blob, each array right behind the one before. Objects live elsewhere."""
 
+import functools
+import json
 import math
 import re
 from typing import Any
@@ -51,7 +53,12 @@ def dtype_of(data: Any) -> np.dtype[Any]:
         if not _PLAIN_DTYPE.fullmatch(data):
             raise CorruptFile(f"{data[:40]!r} is no dtype of a model file")
         return np.dtype(data)
-    itemsize, fields = data
+    return _structure(json.dumps(data))
+
+
+@functools.lru_cache(maxsize=64)  # a forest describes its nodes once for each tree
+def _structure(text: str) -> np.dtype[Any]:
+    itemsize, fields = json.loads(text)
     names, formats, offsets, end = [], [], [], 0
     for name, inner, offset, shape in fields:
         base = dtype_of(inner)

@@ -2,8 +2,12 @@
 
 A model is two files: `model.json`, a tree of typed nodes that opens with the SHA-256 of everything behind it, and
 `arrays.bin`, all arrays one after the other. The same fit gives the same bytes in every process: no times, no addresses,
-no order of sets, no chance bytes between the fields of a structure. Loading makes only listed types, from code that is
-here already; it is safe on a file from anywhere, except that LightGBM's and XGBoost's own readers are trusted with theirs.
+no order of sets, no chance bytes between the fields of a structure. Only a search (`GridSearchCV` and its kin) differs
+from fit to fit, because it keeps how long each fit took.
+
+Loading makes only listed types, from code that is here already, so a file from anywhere runs nothing of its own. What the
+compiled loops of trees, boosting and support vectors would index blindly is proven first (model_checks); LightGBM and
+XGBoost read their own formats with their own readers, whose soundness is theirs.
 """
 
 import hashlib
