@@ -46,8 +46,9 @@ function sortable(table) {
       const down = head.getAttribute("aria-sort") === "ascending";
       const key = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
       const numeric = head.classList.contains("o-n");
-      const order = (a, b) => numeric ? (Number(key(a)) || 0) - (Number(key(b)) || 0) : key(a).localeCompare(key(b), "en", { numeric: true });
-      const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * order(a, b));
+      const order = (a, b) => numeric ? Number(key(a)) - Number(key(b)) : key(a).localeCompare(key(b), "en", { numeric: true });
+      const missing = (row) => (numeric ? Number.isNaN(Number(key(row))) : key(row) === "–"); // stays last, up or down
+      const rows = [...body.rows].sort((a, b) => missing(a) - missing(b) || (down ? -1 : 1) * order(a, b) || 0);
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       body.append(...rows);

@@ -11,8 +11,8 @@ from oito.web.plane import WIDTH, line, text, tooltip
 from oito.web.traces import Point, Trace, Traces
 
 _MOST_ROWS = 60
-_LETTER = 6.9
-_LONGEST = 27
+_LETTER = 7.3
+_LONGEST = 30
 _RIGHT = 46  # room for the figure behind a bar
 
 
