@@ -34,7 +34,9 @@ class Spec:
     given: ClassVar[tuple[str, ...]] = ()  # parameters before * that the kind fills itself
     wants: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # spec field → kinds it may refer to
     by_name: ClassVar[tuple[str, ...]] = ()  # fields that refer to an asset's name, not to its content
-    through: ClassVar[tuple[str, ...]] = ()  # fields whose asset's own references are inputs as well
+    pulls: ClassVar[
+        Mapping[str, tuple[str, ...]]
+    ] = {}  # field → kinds that are inputs too, found behind that field's asset
     takes_assets: ClassVar[bool] = True  # whether further parameters before * are assets
     is_external: ClassVar[bool] = False  # the result depends on the outside world, which a probe asks
     holds: ClassVar[bool] = False  # waits for a verdict before it takes newer data, once something watches it

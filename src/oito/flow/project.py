@@ -125,7 +125,7 @@ def load(root: Path, modules: Sequence[str], kinds: Sequence[Kind]) -> Project:
     names = {id(told.spec): name for name, told in found.items()}
     reader = _Reader(found, names, by_word)
     assets = {name: reader.asset(name, told) for name, told in found.items()}
-    assets = {name: reader.with_through(asset, assets) for name, asset in assets.items()}
+    assets = {name: reader.with_pulled(asset, assets) for name, asset in assets.items()}
     faults += reader.faults
     order, cycle = graph.order({name: [i.asset for i in (*a.inputs, *a.named)] for name, a in assets.items()})
     if cycle:
@@ -162,21 +162,28 @@ class _Reader:
         referred = list(self._referred(name, told))
         inputs = [each for each in referred if each.role.split(".")[0] not in spec.by_name]
         named = [each for each in referred if each.role.split(".")[0] in spec.by_name]
+        inputs += self._tables(name, told)
         options: dict[str, Any] = {}
         if told.function is not None:
             inputs += self._parameters(name, told, options)
         kind = self.kinds[spec.word]
         return Asset(name, kind, spec, told.function, told.file, told.line, tuple(inputs), tuple(named), options)
 
-    def with_through(self, asset: Asset, assets: Mapping[str, Asset]) -> Asset:
-        """Add what the assets of `through` fields refer to as inputs of this one."""
-        further = []
-        for role in asset.spec.through:
-            for name in asset.names(role):
-                if name in assets:
-                    further += [Input(each.role, each.asset) for each in assets[name].named]
+    def with_pulled(self, asset: Asset, assets: Mapping[str, Asset]) -> Asset:
+        """Add the assets of the kinds that `pulls` names, found behind the assets that the spec refers to."""
+        pulled: dict[str, Input] = {}
+        for role, words in asset.spec.pulls.items():
+            behind = [name for name in asset.names(role) if name in assets]
+            for name in behind:  # grows while it is walked
+                for each in (*assets[name].inputs, *assets[name].named):
+                    other = assets.get(each.asset)
+                    if other and other.kind.word in words:
+                        is_many = words.index(other.kind.word) and other.kind.word == "features"
+                        pulled[other.name] = Input(f"features.{other.name}" if is_many else other.kind.word, other.name)
+                    if other and other.name not in behind and other.kind.word not in {"labels", "features"}:
+                        behind.append(other.name)
         known = {each.asset for each in asset.inputs}
-        inputs = (*asset.inputs, *(each for each in further if each.asset not in known))
+        inputs = (*asset.inputs, *(each for name, each in pulled.items() if name not in known))
         return Asset(**{**vars(asset), "inputs": inputs})
 
     def _referred(self, name: str, told: Declaration) -> Iterator[Input]:
@@ -202,6 +209,14 @@ class _Reader:
                     continue
                 is_many = isinstance(getattr(told.spec, role), tuple | list)
                 yield Input(f"{role}.{target}" if is_many else role, target)
+
+    def _tables(self, name: str, told: Declaration) -> Iterator[Input]:
+        """Yield the assets that the text of a query names."""
+        for table in getattr(told.spec, "tables", ()):
+            if table in self.found and table != name:
+                yield Input(table, table)
+            else:
+                self.faults.append(self._unknown(name, told, table))
 
     def _parameters(self, name: str, told: Declaration, options: dict[str, Any]) -> Iterator[Input]:
         assert told.function is not None

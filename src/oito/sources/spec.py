@@ -73,7 +73,7 @@ class _Source:
         version: str = "",
         description: str = "",
     ) -> Decorator: ...
-    def __call__(self, function: Any = None, /, **fields: Any) -> Any:
+    def __call__(self, *function: Any, **fields: Any) -> Any:
         """Declare a function that returns rows from outside: `def flights(since)` or `def flights(since, until)`.
 
         Args:
@@ -91,7 +91,7 @@ class _Source:
         """
         key = fields.pop("key", ())
         spec = SourceSpec(key=(key,) if isinstance(key, str) else tuple(key), **fields)
-        return Decorator(spec) if function is None else declared(spec, function)
+        return declared(spec, function[0]) if function else Decorator(spec)
 
     def files(
         self,

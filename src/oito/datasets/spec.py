@@ -1,0 +1,198 @@
+"""What one may declare of a dataset: a transformation in Python or SQL, and the checks its rows must pass."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, overload
+
+from oito.flow.declare import Decorator, declared
+from oito.flow.kind import Kind, Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+Severity = Literal["fail", "warn", "quarantine"]
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise about rows. `rule` says which, the other fields what it needs; `share` of the rows must keep it."""
+
+    rule: str
+    columns: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    values: tuple[Scalar, ...] = ()
+    pattern: str = ""
+    severity: Severity = "fail"
+    share: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """The promise in words, as errors and pages show it."""
+        names = ", ".join(self.columns)
+        low, high = f"{self.low:g}" if self.low is not None else "", f"{self.high:g}" if self.high is not None else ""
+        words = {
+            "not_null": f"{names} is never missing",
+            "between": f"{names} is between {low or '-∞'} and {high or '∞'}",
+            "unique": f"{names} is unique",
+            "one_of": f"{names} is one of {', '.join(map(str, self.values))}",
+            "matches": f"{names} matches {self.pattern!r}",
+            "row_count": f"it has between {low or '0'} and {high or '∞'} rows",
+        }
+        often = "" if self.share == 1.0 else f" in {self.share:.1%} of the rows"
+        return words[self.rule] + often
+
+
+def not_null(*columns: str, severity: Severity = "fail", share: float = 1.0) -> Check:
+    """Promise that the columns hold a value in every row; NaN counts as missing.
+
+    Example:
+        >>> not_null("origin", "dest").text
+        'origin, dest is never missing'
+    """
+    return Check("not_null", columns, severity=severity, share=share)
+
+
+def between(
+    column: str, low: float | None, high: float | None, *, severity: Severity = "fail", share: float = 1.0
+) -> Check:
+    """Promise that a number lies in [low, high], both ends included; None is no bound, and missing values pass.
+
+    Example:
+        >>> between("distance", 0, 6000).text
+        'distance is between 0 and 6000'
+    """
+    return Check("between", (column,), low=low, high=high, severity=severity, share=share)
+
+
+def unique(*columns: str, severity: Severity = "fail") -> Check:
+    """Promise that no two rows have the same values in the columns."""
+    return Check("unique", columns, severity=severity)
+
+
+def one_of(column: str, values: Sequence[Scalar], *, severity: Severity = "fail", share: float = 1.0) -> Check:
+    """Promise that a column holds only these values; missing values pass."""
+    return Check("one_of", (column,), values=tuple(values), severity=severity, share=share)
+
+
+def matches(column: str, pattern: str, *, severity: Severity = "fail", share: float = 1.0) -> Check:
+    """Promise that a text matches a regular expression somewhere; missing values pass."""
+    return Check("matches", (column,), pattern=pattern, severity=severity, share=share)
+
+
+def row_count(low: int | None = None, high: int | None = None, *, severity: Severity = "fail") -> Check:
+    """Promise how many rows there are, both ends included."""
+    return Check("row_count", low=low, high=high, severity=severity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A dataset's declaration; `query` holds the SQL of one that has no function."""
+
+    key: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    query: str = ""
+
+    word: ClassVar[str] = "dataset"
+
+    @property
+    def needs_function(self) -> bool:
+        return not self.query
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names that the SQL reads from: each is an asset that is needed."""
+        plain = re.sub(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", " ", self.query, flags=re.S)
+        made_here = {
+            name.lower() for name in re.findall(r"(?:\bwith|,|\brecursive)\s+(\w+)\s+as\s*\(", plain, flags=re.I)
+        }
+        read = re.findall(r"\b(?:from|join)\s+(\w+)\b(?!\s*[.(])", plain, flags=re.I)
+        return tuple(dict.fromkeys(name for name in read if name.lower() not in made_here))
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        for check in self.checks:
+            if not isinstance(check, Check):
+                yield f"{check!r} is no check"
+            elif check.severity not in {"fail", "warn", "quarantine"}:
+                yield f"severity is {check.severity!r}; it is fail, warn or quarantine"
+            elif check.severity == "quarantine" and check.rule == "row_count":
+                yield "row_count cannot quarantine: no single row breaks it"
+
+
+class _Dataset:
+    """`oito.dataset`: the decorator, and `oito.dataset.sql`."""
+
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        key: str | tuple[str, ...] = (),
+        checks: Sequence[Check] = (),
+        retries: int = 0,
+        timeout: str | None = None,
+        reads: tuple[str, ...] = (),
+        env: tuple[str, ...] = (),
+        version: str = "",
+        description: str = "",
+    ) -> Decorator: ...
+    def __call__(self, *function: Any, **fields: Any) -> Any:
+        """Declare a transformation: parameters are assets by name, the result is a table of any of the supported types.
+
+        Args:
+            key: columns that name a row; two rows of one key are an error.
+            checks: promises about the rows, such as `oito.not_null("origin")`.
+            reads: files that the function reads by itself; env: variables that it reads by itself.
+            version: change it to force a re-run.
+
+        Example:
+            >>> @dataset(key="flight_id", checks=[between("distance", 0, 6000)])
+            ... def departures(flights): return flights
+        """
+        return _made(function, fields)
+
+    def sql(
+        self,
+        file: str = "",
+        *,
+        query: str = "",
+        key: str | tuple[str, ...] = (),
+        checks: Sequence[Check] = (),
+        description: str = "",
+    ) -> Decorator:
+        """Declare a transformation in SQL, run by DuckDB; the tables it reads from are assets, by name.
+
+        Args:
+            file: path of a `.sql` file, relative to the module that declares it.
+            query: the SQL itself, instead of a file.
+
+        Example:
+            >>> busy = dataset.sql(query="SELECT origin, count(*) AS n FROM departures GROUP BY origin")
+        """
+        if file:
+            caller = sys._getframe(1).f_code.co_filename
+            query = (Path(caller).parent / file).read_text()
+        return Decorator(DatasetSpec(key=_names(key), checks=tuple(checks), query=query, description=description))
+
+
+def _names(key: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else tuple(key)
+
+
+def _made(function: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+    fields = {**fields, "key": _names(fields.get("key", ())), "checks": tuple(fields.get("checks", ()))}
+    spec = DatasetSpec(**fields)
+    return declared(spec, function[0]) if function else Decorator(spec)
+
+
+dataset = _Dataset()
+
+KIND = Kind(
+    "dataset", "datasets", DatasetSpec, "A transformation in Python or SQL, and checks of its rows.", "oito.datasets"
+)
