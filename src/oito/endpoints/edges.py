@@ -87,14 +87,19 @@ def _around(split: Split) -> Iterator[float]:
 def _turned(row: Floats, split: Split, source: int, wanted: bool) -> Floats:
     """Return the row with its value moved to the wanted side of the split, if it is not there already."""
     value = row[source]
-    if split.members is not None:
-        if (value in split.members) == wanted or not wanted or not split.members:
-            return row
-        moved = split.members[0]
-    elif (value <= split.threshold) == wanted:
+    if (split.missing if np.isnan(value) else _is_yes(value, split)) == wanted:
         return row
+    if split.members is None:
+        over = float(np.nextafter(np.float32(split.threshold), np.float32(np.inf)))
+        moved = split.threshold if wanted else max(over, float(np.nextafter(split.threshold, np.inf)))
+    elif wanted and split.members:
+        moved = split.members[0]
     else:
-        moved = split.threshold if wanted else float(np.nextafter(np.float32(split.threshold), np.float32(np.inf)))
+        moved = next((float(code) for code in range(256) if code not in split.members), np.nan)
     turned = row.copy()
     turned[source] = moved
     return turned
+
+
+def _is_yes(value: float, split: Split) -> bool:
+    return bool(value <= split.threshold) if split.members is None else value in split.members

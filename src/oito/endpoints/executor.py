@@ -168,29 +168,21 @@ class NativeExecutor:
         self._outputs = len(signature.classes) if signature.task == "classification" else 1
 
     def predict(self, X: Floats) -> Floats:
+        blocks = [X[first : first + self._block] for first in range(0, len(X), self._block)]
         with np.errstate(all="ignore"):
-            return self._in_blocks(X)
+            answers = [self._answer(block) for block in blocks]
+        return np.concatenate(answers) if answers else np.empty((0, self._outputs))
 
-    def _in_blocks(self, X: Floats) -> Floats:
-        answer = np.empty((len(X), self._outputs))
-        for first in range(0, len(X), self._block):
-            rows = X[first : first + self._block]
-            try:
-                answer[first : first + len(rows)] = self._padded(rows)
-            except ValueError:
-                for place in range(len(rows)):
-                    answer[first + place] = self._alone(rows[place : place + 1])
-        return answer
-
-    def _padded(self, rows: Floats) -> Floats:
+    def _answer(self, rows: Floats) -> Floats:
+        """Return the answers of at most one block; the rows the estimator refuses are found by halving."""
         filler = np.repeat(rows[-1:], self._block - len(rows), axis=0)
-        return self._ask(np.concatenate([rows, filler]))[: len(rows)]
-
-    def _alone(self, row: Floats) -> Floats:
         try:
-            return self._padded(row)
+            return self._ask(np.concatenate([rows, filler]))[: len(rows)]
         except ValueError:
-            return np.full((1, self._outputs), np.nan)
+            if len(rows) == 1:
+                return np.full((1, self._outputs), np.nan)
+        middle = len(rows) // 2
+        return np.concatenate([self._answer(rows[:middle]), self._answer(rows[middle:])])
 
 
 def asking(estimator: Any, signature: Signature) -> Callable[[Floats], Floats]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 TOLERANCE = {"trees": 1e-6, "linear": 1e-5, "native": 1e-5}
+_SINGLE = float(np.finfo(np.float32).max)
+_REFUSED = 8  # rows kept of those that are refused alike
 _ALONE, _SEVENS = 200, 1_400  # rows that are also scored one by one, and seven by seven
 
 
@@ -49,8 +51,8 @@ def prove(files: Mapping[str, bytes], estimator: Any, signature: Signature, rows
     Rows that the estimator refuses must be answered with NaN, and only those.
     """
     executor = load(files, signature, native=lambda: estimator)
+    rows, truth = _truth(asking(estimator, signature), rows)
     answers = executor.predict(rows)
-    truth = _answers(asking(estimator, signature), rows, outputs=answers.shape[1])
     difference = _largest_difference(answers, truth)
     agreement = _agreement(answers, truth)
     reason = ""
@@ -82,18 +84,38 @@ def is_row_invariant(executor: Executor, rows: Floats, answers: Floats) -> bool:
     return True
 
 
-def _answers(ask: Callable[[Floats], Floats], rows: Floats, *, outputs: int) -> Floats:
-    """Return the estimator's own answers; a row it refuses is NaN, found by halving."""
+def _truth(ask: Callable[[Floats], Floats], rows: Floats) -> tuple[Floats, Floats]:
+    """Return rows and the estimator's own answers, NaN for a row it refuses.
+
+    Refused rows are dear to tell apart, and much alike: of those with the same values missing or beyond single precision,
+    a few are kept.
+    """
+    with np.errstate(all="ignore"):
+        try:
+            return rows, ask(rows)
+        except ValueError:
+            patterns = np.concatenate([np.isnan(rows), np.abs(rows) > _SINGLE], axis=1)
+        _, group = np.unique(patterns, axis=0, return_inverse=True)
+        alike = [rows[group == number] for number in range(int(group.max()) + 1)]
+        kept, answers = zip(*(_some(ask, part) for part in alike), strict=True)
+    outputs = max(found.shape[1] for found in answers)
+    return np.concatenate(kept), np.concatenate([np.broadcast_to(found, (len(found), outputs)) for found in answers])
+
+
+def _some(ask: Callable[[Floats], Floats], rows: Floats) -> tuple[Floats, Floats]:
+    """Return the rows and their answers, or, when one of them is refused, the first few and each one's own answer."""
     try:
-        with np.errstate(all="ignore"):
-            return ask(rows)
+        return rows, ask(rows)
     except ValueError:
-        if len(rows) == 1:
-            return np.full((1, outputs), np.nan)
-    middle = len(rows) // 2
-    return np.concatenate(
-        [_answers(ask, rows[:middle], outputs=outputs), _answers(ask, rows[middle:], outputs=outputs)]
-    )
+        rows = rows[:_REFUSED]
+    answers = []
+    for place in range(len(rows)):
+        try:
+            answers.append(ask(rows[place : place + 1]))
+        except ValueError:
+            answers.append(np.full((1, 1), np.nan))
+    outputs = max(found.shape[1] for found in answers)
+    return rows, np.concatenate([np.broadcast_to(found, (1, outputs)) for found in answers])
 
 
 def _largest_difference(answers: Floats, truth: Floats) -> float:

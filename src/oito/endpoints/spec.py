@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ class EndpointSpec(Spec):
     word: ClassVar[str] = "endpoint"
     given: ClassVar[tuple[str, ...]] = ("model", "rows")
     takes_assets: ClassVar[bool] = False
-    wants = {"model": ("experiment",)}
+    wants: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("experiment",)}
 
     @property
     def needs_function(self) -> bool:

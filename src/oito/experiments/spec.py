@@ -79,7 +79,7 @@ class ExperimentSpec(Spec):
     word: ClassVar[str] = "experiment"
     given: ClassVar[tuple[str, ...]] = ("estimator", "train", "valid")
     takes_assets: ClassVar[bool] = False
-    wants = {"model": ("model",)}
+    wants: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("model",)}
     pulls: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("labels", "features")}
     holds: ClassVar[bool] = True
 

@@ -26,10 +26,10 @@ _TABLES = (
     f"PRAGMA user_version = {_FORMAT}",
 )
 _READ = "SELECT value FROM entity WHERE view = ? AND key = ?"
-# Bytes 9-24 of a value are event time and known-at: the newest event wins, then what was known last, then the last writer.
+# Bytes 7-22 of a value are event time and known-at: the newest event wins, then what was known last, then the last writer.
 _WRITE = """
     INSERT INTO entity (view, key, value) VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET value = excluded.value WHERE substr(excluded.value, 9, 16) >= substr(value, 9, 16)
+    ON CONFLICT DO UPDATE SET value = excluded.value WHERE substr(excluded.value, 7, 16) >= substr(value, 7, 16)
 """
 _CHUNK = 256
 """Entities per statement: few lengths of statement, so SQLite's prepared ones are used again."""
@@ -112,14 +112,15 @@ class Online:
         check_key(frame, entity, where=where)
         event = microseconds(frame, time, where=where, up=True)
         known = microseconds(frame, known_at, where=where, up=True) if known_at else event
-        usable = frame.select(pl.all_horizontal(pl.col(*entity).is_not_null())).to_series()
-        usable &= event.is_not_null() & known.is_not_null()
-        rows = frame.filter(usable)
-        event, known = event.filter(usable), known.filter(usable)
-        blobs = layout.pack(rows, event.to_numpy(), known.to_numpy())
-        keys = map(entity_key, rows.select(entity).iter_rows())
+        if event.null_count() or known.null_count():
+            usable = event.is_not_null() & known.is_not_null()
+            frame, event, known = frame.filter(usable), event.filter(usable), known.filter(usable)
+        blobs = layout.pack(frame, event.to_numpy(), known.to_numpy())
+        keys = map(entity_key, frame.select(entity).rows())
         # In the order of the keys SQLite fills its pages from left to right: smaller and twice as fast.
-        offered = sorted(((number, key, blob) for key, blob in zip(keys, blobs, strict=True)), key=itemgetter(1))
+        offered = sorted(
+            ((number, key, blob) for key, blob in zip(keys, blobs, strict=True) if key is not None), key=itemgetter(1)
+        )
         with self._database.write() as transaction:
             self._verify(transaction.one("SELECT layout FROM view WHERE id = ?", number), layout)
             transaction.many(_WRITE, offered)
@@ -171,16 +172,16 @@ class Online:
     def close(self) -> None:
         self._database.close()
 
-    def _values(self, number: int, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    def _values(self, number: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         room = 1 << (len(keys) - 1).bit_length()  # a power of two, filled up with nulls, which equal nothing
         marks = ",".join("?" * room)
-        found = self._database.read(
+        found: Any = self._database.read(
             f"SELECT key, value FROM entity WHERE view = ? AND key IN ({marks})",
             number,
             *keys,
             *[None] * (room - len(keys)),
         )
-        return [(row[0], row[1]) for row in found]
+        return dict(found)
 
     def _view(self, view: str) -> tuple[int, Layout]:
         known = self._views.get(view)

@@ -57,4 +57,5 @@ def closure(fn: Callable[..., Any], *, roots: Sequence[Path]) -> Closure:
     """
     walk = Walk(Owners(roots))
     walk.start(fn)
-    return Closure(walk.code, walk.values, walk.shown, walk.places, walk.packages, walk.files)
+    found = walk.reached
+    return Closure(found.code, found.values, found.shown, found.places, found.packages, found.files)

@@ -34,6 +34,7 @@ class Owners:
         # The deepest root that holds a file names its module.
         self._roots = sorted({root.resolve() for root in roots}, key=lambda root: -len(root.parts))
         self._known: dict[str, Owner] = {}
+        self._named: dict[str, str] = {}
 
     def of(self, module: str, file: str | None) -> Owner:
         """Return the owner of a module by its file, or by its name when it has none."""
@@ -97,13 +98,17 @@ class Owners:
 
     def module_symbol(self, namespace: Mapping[str, Any]) -> str:
         """Return what a module is called in symbols: its path below its root, or its own name outside of all roots."""
-        file, name = namespace.get("__file__"), str(namespace.get("__name__", "<no module>"))
+        name, file = str(namespace.get("__name__", "<no module>")), namespace.get("__file__")
         if not file:
             return name
-        path = Path(file).resolve()
+        if file not in self._named:
+            self._named[file] = self._name_of(Path(file).resolve()) or name
+        return self._named[file]
+
+    def _name_of(self, path: Path) -> str:
         root = self.root_of(path)
         if root is None:
-            return name
+            return ""
         parts = path.relative_to(root).with_suffix("").parts
         parts = parts[:-1] if parts[-1] == "__init__" else parts
         return ".".join(parts) or root.name

@@ -13,29 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oito.errors import DeclarationError
 from oito.flow.members import members_of, names_in_body
-from oito.flow.ownership import Owner, Owners, namespace_of
+from oito.flow.ownership import Owners, namespace_of
 from oito.flow.packages import file_of
+from oito.flow.reached import Place, Reached
 from oito.flow.references import Import, Reference, Uses, annotations, chains, class_expressions, uses_of
 from oito.flow.shown import shown_text
-from oito.flow.sourcecode import Source, source_of
+from oito.flow.sourcecode import Source
 from oito.flow.syntax import Definition, bytecode, class_digest, function_digest, module_digest
 from oito.flow.values import Unkeyable, Values
 
-Place = tuple[str, int]  # absolute file, line
-
 _WHOLE_MODULE = frozenset({"globals", "eval", "exec"})
+# What every module carries: its names and places on disk, which are no part of what it does.
 _MODULE_FACTS = frozenset(
-    {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__"}
-) | {
-    "__cached__",
-    "__path__",
-    "__annotations__",
-    "__annotate__",
-    "__conditional_annotations__",
-    "__warningregistry__",
-}
+    {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__", "__cached__"}
+) | {"__path__", "__annotations__", "__annotate__", "__conditional_annotations__", "__warningregistry__"}
 _MISSING = object()
 
 
@@ -52,26 +44,18 @@ class _Scope:
 
 
 class Walk:
-    """One walk from one function: its fields are those of `Closure`.
+    """One walk from one function; `reached` holds what was found.
 
     Tokens are given at first sight, the reading of what they name waits in a queue (so rings end).
     Not for threads.
     """
 
     def __init__(self, owners: Owners) -> None:
-        self.code: dict[str, str] = {}
-        self.values: dict[str, str] = {}
-        self.shown: dict[str, str] = {}
-        self.places: dict[str, tuple[str, int]] = {}
-        self.packages: dict[str, str] = {}
-        self.files: dict[str, str] = {}
+        self.reached = Reached(owners)
         self._owners = owners
         self._keys = Values(self._refer, opaque=self._pickled)
-        self._symbols: dict[int, str] = {}
-        self._taken: set[str] = set()
-        self._kept: list[object] = []
+        self._bound: dict[str, bool] = {}  # names already bound, and whether strictly
         self._queue: deque[Callable[[], None]] = deque()
-        self._reached_from: dict[str, str] = {}
         self._scope = _Scope("", "", {}, None)
 
     def start(self, fn: object) -> None:
@@ -94,7 +78,7 @@ class Walk:
         if isinstance(value, types.BuiltinFunctionType) and (
             value.__self__ is None or isinstance(value.__self__, types.ModuleType)
         ):
-            self._package(self._owners.of_name(value.__module__ or ""))
+            self.reached.package(self._owners.of_name(value.__module__ or ""))
             return ("builtin", value.__module__ or "", value.__qualname__)
         return None
 
@@ -102,7 +86,7 @@ class Walk:
         if self._owners.of_namespace(fn.__globals__).is_own:
             wanted = f"{self._owners.module_symbol(fn.__globals__)}.{fn.__code__.co_qualname}"
             return ("code", self._symbol(fn, wanted, lambda symbol: self._read_function(fn, symbol)))
-        self._package(self._owners.of_namespace(fn.__globals__))
+        self.reached.package(self._owners.of_namespace(fn.__globals__))
         name = f"{fn.__globals__.get('__name__')}.{fn.__code__.co_qualname}"
         if _is_of_library(fn, self._owners):
             return ("package code", name)
@@ -112,7 +96,7 @@ class Walk:
     def _class_token(self, kind: type) -> tuple[object, ...]:
         owner = self._owners.of_class(kind)
         if not owner.is_own:
-            self._package(owner)
+            self.reached.package(owner)
             return ("package code", f"{kind.__module__}.{kind.__qualname__}")
         wanted = f"{self._owners.module_symbol(namespace_of(kind))}.{kind.__qualname__}"
         return ("code", self._symbol(kind, wanted, lambda symbol: self._read_class(kind, symbol)))
@@ -120,48 +104,40 @@ class Walk:
     def _module_token(self, namespace: Mapping[str, Any]) -> tuple[object, ...]:
         owner = self._owners.of_namespace(namespace)
         if not owner.is_own:
-            self._package(owner)
+            self.reached.package(owner)
             return ("package", str(namespace.get("__name__")))
         wanted = self._owners.module_symbol(namespace)
         return ("code", self._symbol(namespace, wanted, lambda symbol: self._read_module(namespace, symbol)))
 
     def _symbol(self, value: object, wanted: str, read: Callable[[str], None]) -> str:
         """Return the one name of a thing, and have it read if it is new; a second thing of one name gets a number."""
-        symbol = self._symbols.get(id(value))
-        if symbol is None:
-            symbol, number = wanted, 1
-            while symbol in self._taken:
-                number += 1
-                symbol = f"{wanted}#{number}"
-            self._symbols[id(value)] = symbol
-            self._taken.add(symbol)
-            self._kept.append(value)
-            self._reached_from[symbol] = self._scope.symbol
+        symbol, is_new = self.reached.symbol(value, wanted, above=self._scope.symbol)
+        if is_new:
             self._queue.append(lambda: read(symbol))
         return symbol
 
     # Reading: each fills `code`, `values`, `places` and `files` for one symbol.
 
     def _read_function(self, fn: types.FunctionType, symbol: str) -> None:
-        source = source_of(fn.__code__.co_filename)
+        source = self.reached.source(fn.__code__.co_filename)
         self._scope = _Scope(symbol, self._owners.module_symbol(fn.__globals__), fn.__globals__, source)
         node = source.definition(fn.__code__) if source else None
         if node is None:
-            self.code[symbol] = bytecode(fn.__code__)
+            self.reached.code[symbol] = bytecode(fn.__code__)
             line = fn.__code__.co_firstlineno
         else:
-            self.code[symbol] = function_digest(node, drops=self._is_oito)
+            self.reached.code[symbol] = function_digest(node, drops=self._is_oito)
             line = node.lineno
             self._written_around(node)
-        self.places[symbol] = (fn.__code__.co_filename, line)
-        self._file(fn.__globals__)
-        self._held(fn, self.places[symbol])
+        self.reached.places[symbol] = (fn.__code__.co_filename, line)
+        self.reached.file(fn.__globals__)
+        self._held(fn, self.reached.places[symbol])
         self._uses(uses_of(fn.__code__))
 
     def _read_wrapper(self, fn: types.FunctionType, symbol: str) -> None:
         self._scope = _Scope(symbol, "", {}, None, strict=False)
-        self.code[symbol] = hashlib.sha256(fn.__code__.co_qualname.encode()).hexdigest()
-        self.places[symbol] = (fn.__code__.co_filename, fn.__code__.co_firstlineno)
+        self.reached.code[symbol] = hashlib.sha256(fn.__code__.co_qualname.encode()).hexdigest()
+        self.reached.places[symbol] = (fn.__code__.co_filename, fn.__code__.co_firstlineno)
         if hasattr(fn, "registry") and hasattr(fn, "dispatch"):  # functools.singledispatch: its cache changes with use
             self._value(f"{symbol}.<registry>", dict(fn.registry), strict=False, place=None)
         else:
@@ -170,13 +146,13 @@ class Walk:
     def _read_class(self, kind: type, symbol: str) -> None:
         namespace = namespace_of(kind)
         file = str(namespace.get("__file__", ""))
-        source = source_of(file) if file else None
+        source = self.reached.source(file) if file else None
         node = source.class_definition(kind.__qualname__, line=_line_inside(kind)) if source else None
         self._scope = _Scope(symbol, self._owners.module_symbol(namespace), namespace, source)
-        self._file(namespace)
+        self.reached.file(namespace)
         bases = [kind.__name__, *(base.__qualname__ for base in kind.__bases__)]
-        self.code[symbol] = class_digest(node) if node else hashlib.sha256(repr(bases).encode()).hexdigest()
-        self.places[symbol] = (file, node.lineno if node else 0)
+        self.reached.code[symbol] = class_digest(node) if node else hashlib.sha256(repr(bases).encode()).hexdigest()
+        self.reached.places[symbol] = (file, node.lineno if node else 0)
         if node is not None:
             for chain in chains(*class_expressions(node)):
                 self._follow_name(chain[0], chain[1:], strict=False)
@@ -186,16 +162,16 @@ class Walk:
 
     def _read_module(self, namespace: Mapping[str, Any], symbol: str) -> None:
         file = str(namespace.get("__file__") or "")
-        source = source_of(file) if file else None
+        source = self.reached.source(file) if file else None
         self._scope = _Scope(symbol, symbol, namespace, source, strict=False)
-        self._file(namespace)
+        self.reached.file(namespace)
         if source is not None:
-            self.code[symbol] = module_digest(source.tree)
+            self.reached.code[symbol] = module_digest(source.tree)
         elif file:
-            self.code[symbol] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            self.reached.code[symbol] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
         else:
-            self.code[symbol] = hashlib.sha256(b"no file").hexdigest()
-        self.places[symbol] = (file, 1)
+            self.reached.code[symbol] = hashlib.sha256(b"no file").hexdigest()
+        self.reached.places[symbol] = (file, 1)
         for name, value in list(namespace.items()):
             if name not in _MODULE_FACTS:
                 self._bind(f"{symbol}.{name}", value, strict=False, place=None)
@@ -237,15 +213,15 @@ class Walk:
         value = self._scope.namespace.get(chain[0], _MISSING)
         if value is _MISSING:  # imported for type checkers only
             target = self._scope.source.aliases.get(chain[0], "") if self._scope.source else ""
-            self._package(self._owners.of_name(target) or self._owners.of_name(target.rpartition(".")[0]))
+            self.reached.package(self._owners.of_name(target) or self._owners.of_name(target.rpartition(".")[0]))
             return
         for name in chain[1:]:
             if isinstance(value, types.ModuleType) and not getattr(value, "__file__", None):
                 value = getattr(value, name, value)
         if isinstance(value, types.ModuleType):
-            self._package(self._owners.of_namespace(vars(value)))
+            self.reached.package(self._owners.of_namespace(vars(value)))
         else:
-            self._package(self._owners.of_name(getattr(value, "__module__", None) or type(value).__module__))
+            self.reached.package(self._owners.of_name(getattr(value, "__module__", None) or type(value).__module__))
 
     def _is_oito(self, decorator: ast.expr) -> bool:
         name = next(iter(chains(decorator)), ("",))[0]
@@ -286,7 +262,7 @@ class Walk:
     def _follow(self, value: object, module: str, name: str, attributes: Sequence[str], *, strict: bool) -> None:
         """Follow `name.attributes` through modules to the thing itself, and bind that; a bare module is taken whole."""
         left = list(attributes)
-        place = _line_in(self._scope.namespace, name)
+        place = self.reached.place_of(self._scope.namespace, name)
         while isinstance(value, types.ModuleType) and left:
             inside = vars(value)
             owner = self._owners.of_namespace(inside)
@@ -294,16 +270,16 @@ class Walk:
             if module and name != known_as:
                 self._note(f"{module}.{name}", ("module", known_as), f"module {known_as}", place)
             if not owner.is_own and inside.get("__file__"):
-                self._package(owner)
+                self.reached.package(owner)
                 return
-            self._file(inside)
+            self.reached.file(inside)
             module, name = known_as, left.pop(0)
             try:
                 value = getattr(value, name)
             except AttributeError:
                 self._refer(value)  # it may appear later: whatever the module says then decides
                 return
-            place = _line_in(inside, name)
+            place = self.reached.place_of(inside, name)
         if module:
             self._bind(f"{module}.{name}", value, strict=strict, place=place)
         else:
@@ -318,7 +294,7 @@ class Walk:
             return
         owner = self._owners.of_name(name)
         if owner is None or not owner.is_own:
-            self._package(owner or self._owners.of_name(".".join((name, *each.attributes))))
+            self.reached.package(owner or self._owners.of_name(".".join((name, *each.attributes))))
             return
         value: object = _loaded(name)
         if value is None:
@@ -328,13 +304,13 @@ class Walk:
             if isinstance(value, types.ModuleType) and not hasattr(value, attribute):
                 value = _loaded(f"{value.__name__}.{attribute}") or value
                 continue
-            self._file(vars(value) if isinstance(value, types.ModuleType) else {})
+            self.reached.file(vars(value) if isinstance(value, types.ModuleType) else {})
             if not isinstance(getattr(value, attribute), types.ModuleType):
                 self._follow(value, "", "", (attribute,), strict=True)
             value = getattr(value, attribute)
         if isinstance(value, types.ModuleType):
             self._scope.modules[each.alias] = value
-            self._file(vars(value))
+            self.reached.file(vars(value))
 
     def _imported_by_name(self, texts: Sequence[str]) -> None:
         for text in texts:
@@ -347,18 +323,19 @@ class Walk:
     def _unimportable(self, name: str) -> None:
         """Key a module that cannot be imported by its text alone: the code may be prepared for that."""
         file = file_of(name)
-        source = source_of(str(file)) if file else None
+        source = self.reached.source(str(file)) if file else None
         if source is not None:
-            self.code[name] = module_digest(source.tree)
-            self.places[name] = (source.file, 1)
-            self.files[source.file] = source.digest
+            self.reached.code[name] = module_digest(source.tree)
+            self.reached.places[name] = (source.file, 1)
+            self.reached.files[source.file] = source.digest
 
     # Values.
 
     def _bind(self, symbol: str, value: object, *, strict: bool, place: Place | None) -> None:
         """Key what a name is bound to, unless it is the definition of that very name."""
-        if symbol in self.values:
+        if self._bound.get(symbol, False) >= strict and symbol in self._bound:
             return
+        self._bound[symbol] = strict
         token = self._refer(value)
         if token != ("code", symbol):
             self._value(symbol, value, strict=strict, place=place)
@@ -367,58 +344,21 @@ class Walk:
         try:
             key = self._keys.key(value, symbol, strict=strict)
         except Unkeyable as fault:
-            raise self._fault(fault, place) from fault
-        self.values[symbol] = key
-        self.shown[symbol] = shown_text(symbol, value)
+            raise self.reached.fault(fault, self._scope.symbol, place) from fault
+        self.reached.values[symbol] = key
+        self.reached.shown[symbol] = shown_text(symbol, value)
         if place is not None:
-            self.places[symbol] = place
+            self.reached.places[symbol] = place
 
     def _note(self, symbol: str, token: object, shown: str, place: Place | None) -> None:
-        if symbol not in self.values:
+        if symbol not in self.reached.values:
             self._value(symbol, token, strict=True, place=place)
-            self.shown[symbol] = shown
+            self.reached.shown[symbol] = shown
 
     def _pickled(self) -> None:
         """A library has pickled user functions into a value: every module that may have made it is taken whole."""
         for inside in self._owners.own_imports(self._scope.namespace):
             self._module_token(inside)
-
-    def _fault(self, fault: Unkeyable, place: Place | None) -> DeclarationError:
-        user = self._scope.symbol
-        file, at = self.places.get(user, ("", 0))
-        defined = f"{self._owners.shown_file(place[0])}:{place[1]}; " if place else ""
-        trail = [user]
-        while self._reached_from.get(trail[-1]):
-            trail.append(self._reached_from[trail[-1]])
-        return DeclarationError(
-            f"{fault.path} is a {fault.kind}: its content cannot be told, so a change of it would not be seen",
-            where=f"{defined}used by {user} at {self._owners.shown_file(file)}:{at}",
-            known=f"reached through {' -> '.join((*reversed(trail), fault.path))}" if user else "",
-            next=f"make it inside {user.rpartition('.')[2] or 'the function'}, or leave it out of the object's "
-            "__getstate__, or keep it behind a function with functools.cache",
-        )
-
-    # Files, packages, lines.
-
-    def _package(self, owner: Owner | None) -> None:
-        if owner is not None and owner.package is not None:
-            self.packages[owner.package.name] = owner.package.version
-
-    def _file(self, namespace: Mapping[str, Any]) -> None:
-        """Note the file of a module and of all own modules that it imports: any of them can change what a name holds."""
-        if namespace.get("__file__") in self.files:
-            return
-        for inside in self._owners.own_imports(namespace):
-            file = str(inside["__file__"])
-            source = source_of(file)
-            self.files[file] = source.digest if source else hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-def _line_in(namespace: Mapping[str, Any], name: str) -> Place | None:
-    file = str(namespace.get("__file__") or "")
-    source = source_of(file) if file else None
-    line = source.lines.get(name) if source else None
-    return (file, line) if line else None
 
 
 def _is_of_library(fn: types.FunctionType, owners: Owners) -> bool:

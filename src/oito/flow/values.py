@@ -46,7 +46,7 @@ class Values:
     def __init__(self, refer: Refer, *, opaque: Callable[[], None]) -> None:
         self._refer = refer
         self._opaque = opaque
-        self._done: dict[int, tuple[object, ...]] = {}
+        self._done: dict[tuple[int, bool], tuple[object, ...]] = {}
         self._open: dict[int, int] = {}
         self._kept: list[object] = []  # ids are only names while their objects live
 
@@ -68,8 +68,8 @@ class Values:
         token = self._refer(value)
         if token is not None:
             return token
-        if id(value) in self._done:
-            return self._done[id(value)]
+        if (id(value), strict) in self._done:
+            return self._done[id(value), strict]
         if id(value) in self._open:
             return ("ring", len(self._open) - self._open[id(value)])
         self._open[id(value)] = len(self._open)
@@ -82,7 +82,7 @@ class Values:
             form = ("opaque", kind.__qualname__)
         finally:
             del self._open[id(value)]
-        self._done[id(value)] = form
+        self._done[id(value), strict] = form
         return form
 
     def _forms(self, values: Iterable[Any], path: str, strict: bool) -> list[object]:

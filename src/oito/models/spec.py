@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -25,7 +25,7 @@ class ModelSpec(Spec):
 
     word: ClassVar[str] = "model"
     takes_assets: ClassVar[bool] = False
-    wants = {"labels": ("labels",), "features": ("features",)}
+    wants: ClassVar[Mapping[str, tuple[str, ...]]] = {"labels": ("labels",), "features": ("features",)}
     by_name: ClassVar[tuple[str, ...]] = ("labels", "features")
 
     def faults(self) -> Iterator[str]:

@@ -67,7 +67,7 @@ class MonitorSpec(Spec):
     word: ClassVar[str] = "monitor"
     given: ClassVar[tuple[str, ...]] = ("window",)
     takes_assets: ClassVar[bool] = False
-    wants = {"endpoint": ("endpoint",)}
+    wants: ClassVar[Mapping[str, tuple[str, ...]]] = {"endpoint": ("endpoint",)}
     pulls: ClassVar[Mapping[str, tuple[str, ...]]] = {"endpoint": ("experiment", "labels")}
     is_external: ClassVar[bool] = True
 
