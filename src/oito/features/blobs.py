@@ -17,7 +17,7 @@ from oito.features.keys import Ints, require
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BIAS = 2**63  # makes signed moments unsigned, so that their bytes sort as they do
-_HASH_BYTES = 6
+_HASH_BYTES = 8
 _TEXT = "String"
 _FIXED = {  # as struct and NumPy both call them
     "Boolean": "?",
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 class Layout:
     """How the rows of one view are packed; made from its columns, and refusing what another layout packed.
 
-    A blob is, big-endian: 6 bytes of schema hash, event time and known-at (biased, so that bytes 7-22 compare like the
+    A blob is, big-endian: 8 bytes of schema hash, event time and known-at (biased, so that bytes 9-24 compare like the
     pair), one bit per null, the numbers, booleans and times at fixed places, then all texts as one MessagePack list.
     """
 

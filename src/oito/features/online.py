@@ -26,10 +26,10 @@ _TABLES = (
     f"PRAGMA user_version = {_FORMAT}",
 )
 _READ = "SELECT value FROM entity WHERE view = ? AND key = ?"
-# Bytes 7-22 of a value are event time and known-at: the newest event wins, then what was known last, then the last writer.
+# Bytes 9-24 of a value are event time and known-at: the newest event wins, then what was known last, then the last writer.
 _WRITE = """
     INSERT INTO entity (view, key, value) VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET value = excluded.value WHERE substr(excluded.value, 7, 16) >= substr(value, 7, 16)
+    ON CONFLICT DO UPDATE SET value = excluded.value WHERE substr(excluded.value, 9, 16) >= substr(value, 9, 16)
 """
 _CHUNK = 256
 """Entities per statement: few lengths of statement, so SQLite's prepared ones are used again."""
