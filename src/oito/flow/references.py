@@ -4,6 +4,7 @@ import ast
 import dis
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
@@ -170,20 +171,18 @@ def chains(*nodes: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
-    """Return a function's annotations; one written as a text is parsed."""
+    """Return a function's annotations, and those written as texts inside them."""
     given = node.args
     taken = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
     written = [each.annotation for each in taken if each is not None] + [node.returns]
-    return [_unquoted(each) for each in written if each is not None]
+    return [part for each in written if each is not None for part in (each, *_quoted(each))]
 
 
-def _unquoted(node: ast.expr) -> ast.expr:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        try:
-            return ast.parse(node.value, mode="eval").body
-        except SyntaxError:
-            return node
-    return node
+def _quoted(node: ast.expr) -> Iterator[ast.expr]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+            with suppress(SyntaxError):
+                yield ast.parse(inner.value, mode="eval").body
 
 
 def class_expressions(node: ast.ClassDef) -> list[ast.AST]:

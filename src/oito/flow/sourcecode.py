@@ -29,8 +29,6 @@ class Source:
 
     file: str
     digest: str
-    text: bytes | str
-    on_disk: bool
     tree: ast.Module
     functions: dict[str, list[Function]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[str, list[ast.ClassDef]] = field(default_factory=lambda: defaultdict(list))
@@ -41,7 +39,7 @@ class Source:
     @cached_property
     def _codes(self) -> dict[str, list[CodeType]]:
         found: dict[str, list[CodeType]] = defaultdict(list)
-        waiting = [compile(self.text, self.file, "exec", dont_inherit=True)]
+        waiting = [compile(self.tree, self.file, "exec", dont_inherit=True)]
         while waiting:
             code = waiting.pop(0)
             found[code.co_qualname].append(code)
@@ -108,7 +106,7 @@ def source_of(file: str) -> Source | None:
         facts = Path(file).stat()
     except (OSError, ValueError):
         text = "".join(linecache.getlines(file))
-        return _parsed(file, text, False) if text else None
+        return _parsed(file, text) if text else None
     return _read(file, (facts.st_mtime_ns, facts.st_size, facts.st_ino))
 
 
@@ -116,18 +114,18 @@ def source_of(file: str) -> Source | None:
 def _read(file: str, stamp: tuple[int, int, int]) -> Source | None:
     del stamp
     try:
-        return _parsed(file, Path(file).read_bytes(), True)
+        return _parsed(file, Path(file).read_bytes())
     except (OSError, ValueError, SyntaxError):
         return None
 
 
-def _parsed(file: str, content: bytes | str, on_disk: bool) -> Source | None:
+def _parsed(file: str, content: bytes | str) -> Source | None:
     raw = content if isinstance(content, bytes) else content.encode()
     try:
         tree = ast.parse(content)
     except SyntaxError:
         return None
-    source = Source(file, hashlib.sha256(raw).hexdigest(), content, on_disk, tree)
+    source = Source(file, hashlib.sha256(raw).hexdigest(), tree)
     _index(source, tree.body, "", at_top=True)
     return source
 
