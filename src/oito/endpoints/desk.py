@@ -1,6 +1,8 @@
 """The desk: takes each whole request, decides who may ask and what is meant, and hands rows to the turns. Bytes are `http`'s."""
 
 import hmac
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -118,6 +120,11 @@ class Desk:
             handler(request)
         except OitoError as error:
             self._refuse(request, error)
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            self._refuse(
+                request, StepFailed("the request could not be answered", next="the endpoint's log has the reason")
+            )
 
     def _refuse(self, request: Request, error: OitoError, allowed: str = "") -> None:
         self.metrics.error(type(error).__name__)
