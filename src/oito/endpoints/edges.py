@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from oito.endpoints.columns import Number, changed
 
 if TYPE_CHECKING:
     from oito.catalog.signature import Signature
@@ -15,7 +17,14 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _HUGE = (1e30, -1e30, 3.5e38, -3.5e38, 1e300, -1e300, 5e-324, 0.0, -0.0)
-_KEEPING = ("fill", "float32")  # steps after which a known value is still (nearly) itself
+_BACK: Mapping[str, Callable[..., float]] = {
+    "fill": lambda value, _: value,
+    "float32": lambda value: value,
+    "subtract": lambda value, by: value + by,
+    "add": lambda value, by: value - by,
+    "multiply": lambda value, by: value / by if by else value,
+    "divide": lambda value, by: value * by,
+}
 _MOST_SPLITS = 4_000  # splits that get rows of their own; larger ensembles are visited tree by tree with a stride
 
 
@@ -36,8 +45,8 @@ def of_columns(signature: Signature, sample: Floats) -> Floats:
 def of_trees(ensemble: Ensemble, signature: Signature, sample: Floats) -> Floats:
     """Return rows that reach the splits of the trees, at each threshold and at its float64 and float32 neighbors.
 
-    A row walks down a tree from a real row; a value that would turn off the path is moved just over the threshold. Inputs
-    that went through steps (scaling, say) keep the value of the real row.
+    A row walks down a tree from a real row; a value that would turn off the path is moved just over the threshold. An
+    input that went through steps (scaling, say) is moved by going the steps back.
     """
     stride = max(1, len(ensemble.splits) // _MOST_SPLITS)
     rows: list[Floats] = []
@@ -62,14 +71,21 @@ def _walk(ensemble: Ensemble, root: int, start: Floats, rows: list[Floats]) -> N
         place, row = waiting.pop()
         split = ensemble.splits[place]
         number = ensemble.numbers[split.slot]
-        is_plain = all(word in _KEEPING for word, _ in number.steps)
-        for value in _around(split) if is_plain else ():
-            probe = row.copy()
-            probe[number.source] = value
-            rows.append(probe)
+        if any(word not in _BACK for word, _ in number.steps):
+            continue
+        rows += [_with(row, number, value) for value in _around(split)]
         for child, wanted in ((split.yes, True), (split.no, False)):
             if not child[1]:
-                waiting.append((child[0], _turned(row, split, number.source, wanted) if is_plain else row))
+                waiting.append((child[0], _turned(row, split, number, wanted=wanted)))
+
+
+def _with(row: Floats, number: Number, value: float) -> Floats:
+    """Return the row with the column of `number` such that `value` comes out of its steps, but for rounding."""
+    for word, parameters in reversed(number.steps):
+        value = _BACK[word](value, *parameters)
+    found = row.copy()
+    found[number.source] = value
+    return found
 
 
 def _around(split: Split) -> Iterator[float]:
@@ -84,21 +100,19 @@ def _around(split: Split) -> Iterator[float]:
         yield float(np.nextafter(single, np.float32(way)))
 
 
-def _turned(row: Floats, split: Split, source: int, wanted: bool) -> Floats:
+def _turned(row: Floats, split: Split, number: Number, *, wanted: bool) -> Floats:
     """Return the row with its value moved to the wanted side of the split, if it is not there already."""
-    value = row[source]
+    value = float(changed(row[number.source : number.source + 1], number.steps)[0])
     if (split.missing if np.isnan(value) else _is_yes(value, split)) == wanted:
         return row
     if split.members is None:
-        over = float(np.nextafter(np.float32(split.threshold), np.float32(np.inf)))
-        moved = split.threshold if wanted else max(over, float(np.nextafter(split.threshold, np.inf)))
+        # One single-precision step away, so that no rounding on the way brings it back over the threshold.
+        beside = float(np.nextafter(np.float32(split.threshold), np.float32(-np.inf if wanted else np.inf)))
     elif wanted and split.members:
-        moved = split.members[0]
+        beside = split.members[0]
     else:
-        moved = next((float(code) for code in range(256) if code not in split.members), np.nan)
-    turned = row.copy()
-    turned[source] = moved
-    return turned
+        beside = next((float(code) for code in range(256) if code not in split.members), np.nan)
+    return _with(row, number, beside)
 
 
 def _is_yes(value: float, split: Split) -> bool:
