@@ -120,7 +120,7 @@ class Index:
         found = place >= 0
         fresh = found & (at_us - self._known.event_us.take(place, mode="clip") <= age_us) if found.any() else found
         leaked = self._leaks(spots, place, at_us, age_us)
-        picked = np.where(fresh, self._known.rows.take(place, mode="clip"), -1) if found.any() else place
+        picked = np.where(fresh, self._known.carried.take(place, mode="clip"), -1) if found.any() else place
         return Joined(
             left.hstack(_gather(self._frame.select(names), picked)) if names else left,
             leaked_rows=int(leaked.sum()),
@@ -162,7 +162,7 @@ class Index:
         if self._late is None or not len(self._late.packed):
             return np.zeros(len(spots), dtype=bool)
         newest = self._late.last_until(spots, self._packing.bits)
-        event_us, known_us = self._late.event_us.take(newest, mode="clip"), self._late.rows.take(newest, mode="clip")
+        event_us, known_us = self._late.event_us.take(newest, mode="clip"), self._late.carried.take(newest, mode="clip")
         leaked = (newest >= 0) & (known_us > at_us) & (at_us - event_us <= age_us)
         if len(self._known.packed):
             leaked &= (place < 0) | (event_us >= self._known.event_us.take(place, mode="clip"))
@@ -171,11 +171,11 @@ class Index:
 
 @dataclass(frozen=True)
 class _Line:
-    """(key, moment) pairs as sorted numbers, with each one's event time and what it leads to."""
+    """(key, moment) pairs as sorted numbers, each with its event time and what it carries (a row's place, a known-at)."""
 
     packed: Ints
     event_us: Ints
-    rows: Ints
+    carried: Ints
 
     def last_until(self, spots: Ints, bits: int) -> Ints:
         """Return the place of the last pair of the same key at or before each question, -1 for none."""

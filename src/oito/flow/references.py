@@ -76,6 +76,7 @@ class _Reader:
         pending: list[str] = []  # attributes taken from the module that is being imported
         imported: tuple[str, int, bool] | None = None
         constants: list[object] = [None, None]
+        cells = {*code.co_cellvars, *code.co_freevars}  # loaded as if local from 3.13 on, to be handed to a closure
         for instruction in dis.get_instructions(code):
             op, value = instruction.opname, instruction.argval
             if op in _SILENT:
@@ -111,6 +112,8 @@ class _Reader:
             elif _FAST.match(op):
                 held = self._fast(op, value, imported, pending)
                 imported = imported if (imported and imported[2]) or "STORE" not in op else None
+                if held is not None and held[1] in cells:
+                    held = None
         if held is not None:
             self.references.append(Reference(*held, tuple(path)))
         for constant in code.co_consts:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oito.catalog import environments, versions
+from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.errors import BadInput, Refused, UnknownEnvironment
 from oito.flow import bundle
@@ -107,9 +108,9 @@ def rollback(site: Site, target: str, *, to: int | None = None) -> Release:
     return made
 
 
-def current_release(site: Site, target: str) -> Release | None:
+def current_release_of(catalog: Catalog, target: str) -> Release | None:
     """Return the newest release of an environment, a rollback included."""
-    history = environments.releases(site.catalog.rows, target)
+    history = environments.releases(catalog.rows, target)
     return history[0] if history else None
 
 

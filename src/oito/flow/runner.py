@@ -26,7 +26,6 @@ from oito.flow.site import ROWS, Context, Gate, Made, Site, failed
 from oito.names import duration
 from oito.storage.digests import digest
 
-Tell = Callable[[str, str], None]  # asset, what happens with it
 HEARTBEAT_S = 2.0
 ROUNDS = 2  # one pass, and one more when a monitor asked for something
 WAIT_S = 0.2
@@ -58,18 +57,17 @@ def run(
     reason: str = "by hand",
     collect: Collection[str] = (),
     force: Collection[str] = (),
-    tell: Tell = lambda asset, text: None,
 ) -> Outcome:
     """Bring the targets (all assets when there are none) up to date and return what happened.
 
     A step that fails blocks what needs it and nothing else. A killed run is picked up by the next one.
     """
-    return _Run(site, reason, tell).carry_out(targets, collect=collect, force=force)
+    return _Run(site, reason).carry_out(targets, collect=collect, force=force)
 
 
 class _Run:
-    def __init__(self, site: Site, reason: str, tell: Tell) -> None:
-        self.site, self.tell = site, tell
+    def __init__(self, site: Site, reason: str) -> None:
+        self.site, self.tell = site, site.tell
         self.id = f"r-{time.time_ns() // 1000:x}-{os.getpid():x}"
         self.reason = reason
         self.steps: list[Step] = []

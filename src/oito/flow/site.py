@@ -22,7 +22,12 @@ from oito.storage.files import Files
 if TYPE_CHECKING:
     import polars as pl
 
+Tell = Callable[[str, str], None]  # asset, what happens with it
 ROWS = "rows"  # the name of a version's main table
+
+
+def silent(asset: str, text: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Site:
     settings: Settings
     environment: str
     root: Path
+    tell: Tell = silent
 
     @property
     def clock(self) -> Clock:
@@ -49,7 +55,7 @@ class Site:
 
     def within(self, environment: str) -> Site:
         """Return the same site working in another environment."""
-        return Site(self.project, self.catalog, self.files, self.settings, environment, self.root)
+        return Site(self.project, self.catalog, self.files, self.settings, environment, self.root, self.tell)
 
     def read(self, version: Version, *, as_type: Any = None, **how: Any) -> Any:
         """Return what a version gives to those who need it; its kind's door decides, a table is the default.

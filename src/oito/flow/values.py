@@ -10,7 +10,7 @@ import functools
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -38,7 +38,8 @@ class Unkeyable(Exception):
 
 
 class Values:
-    """Keys values; `refer` answers a token for functions, classes and modules, `opaque` hears of pickled user code.
+    """Keys values; `refer` answers a token for functions, classes and modules, `opaque` hears that a value holds user code
+    which cannot be looked into.
 
     Not for threads: one instance serves one closure, and remembers what it has keyed.
     """
@@ -134,11 +135,14 @@ class Values:
                 registered = copyreg.dispatch_table.get(type(value))
                 reduced = registered(value) if registered else value.__reduce_ex__(4)
         except Exception as error:
+            if _is_expression(value):  # it holds a function, which Polars cannot pickle without cloudpickle
+                return self._made_by_code(value)
             raise Unkeyable(path, value) from error
         if isinstance(reduced, str):
             return ("global", type(value).__module__, reduced)
         made, arguments, state, items, pairs = (list(reduced) + [None] * 5)[:5]
-        self._look_for_code((arguments, state))
+        if _is_expression(value) and any(_UDF in each for each in _flat((arguments, state))):
+            return self._made_by_code(value)  # the pickled bytes hold line numbers, and not the code of what is called
         return (
             self._form(made, path, strict),
             self._forms(arguments, path, strict),
@@ -157,11 +161,21 @@ class Values:
             ]
         return self._form(state, path, strict)
 
-    def _look_for_code(self, parts: tuple[object, ...]) -> None:
+    def _made_by_code(self, value: object) -> object:
+        self._opaque()
+        return ("made by code", type(value).__qualname__)
+
+
+def _is_expression(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "polars"
+
+
+def _flat(parts: object) -> Iterator[bytes]:
+    if isinstance(parts, bytes):
+        yield parts
+    elif isinstance(parts, tuple):
         for part in parts:
-            for each in part if isinstance(part, tuple) else (part,):
-                if isinstance(each, bytes) and _UDF in each:
-                    self._opaque()
+            yield from _flat(part)
 
 
 def _order(value: object) -> tuple[str, str, int, str]:

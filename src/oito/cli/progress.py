@@ -1,0 +1,9 @@
+"""Lines that tell what a run does while it runs. The page at its end is terminal.py's work."""
+
+import sys
+
+
+def tell(asset: str, text: str) -> None:
+    """Print one line of progress where a person sees it and a pipe does not."""
+    sys.stderr.write(f"  {asset:<24} {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,258 @@
+"""What a person may do with the project as a whole: plan, run, accept, release, roll back, check."""
+
+from __future__ import annotations
+
+from oito.catalog import events, versions
+from oito.catalog.records import Version
+from oito.errors import BadInput, StorageError
+from oito.flow import pages, release, runner
+from oito.flow.action import action
+from oito.flow.plan import SETTLED, Planner
+from oito.flow.site import Site
+from oito.settings import SETTINGS
+from oito.show import Badge, Block, Cell, Facts, Link, Page, Table, Text
+
+
+@action("plan", page="/plan")
+def plan(site: Site, assets: list[str] | None = None) -> Page:
+    """Show what would run, and why.
+
+    Args:
+        assets: the assets to bring up to date; all when none is named.
+    """
+    entries = Planner(site).plan(assets or [])
+    open_entries = [entry for entry in entries if entry.state not in SETTLED]
+    rows: list[list[Cell]] = [
+        [entry.asset.name, entry.asset.kind.word, Badge(entry.state, pages.TONES[entry.state]), entry.reason]
+        for entry in open_entries
+    ]
+    title = f"{len(open_entries)} of {len(entries)} assets would run" if open_entries else "nothing to do"
+    held = [entry for entry in entries if entry.state == "held"]
+    blocks: list[Block] = [
+        Table(["asset", "kind", "state", "why"], rows, empty="nothing to do: everything is up to date")
+    ]
+    if held:
+        text = ", ".join(entry.asset.name for entry in held)
+        blocks.append(
+            Text(
+                f"held: {text}. Newer data alone does not train again; a monitor's verdict, a change of code or `oito retrain` does."
+            )
+        )
+    return Page(
+        title, blocks, {"environment": site.environment, "assets": [entry.data() for entry in entries], "next": None}
+    )
+
+
+@action("why", page="/why/{asset}")
+def why(site: Site, asset: str) -> Page:
+    """Show what changed since an asset's version was made: symbol, value, package, file or input, before → after.
+
+    Args:
+        asset: the asset that would run, or would not.
+    """
+    site.project.asset(asset)
+    entries = {entry.asset.name: entry for entry in Planner(site).plan([asset])}
+    entry = entries[asset]
+    blocks: list[Block] = [
+        Facts([("asset", asset), ("state", Badge(entry.state, pages.TONES[entry.state])), ("why", entry.reason)])
+    ]
+    told: list[list[Cell]] = []
+    for each in entries.values():
+        for cause in each.causes:
+            told.append([each.asset.name, cause.section, cause.name, cause.before, cause.after, cause.place])
+    if told:
+        blocks.append(Table(["asset", "what", "name", "before", "after", "where"], told, title="Changed"))
+    data = {"asset": asset, "state": entry.state, "reason": entry.reason,
+            "causes": [{"asset": e.asset.name, **c.data()} for e in entries.values() for c in e.causes]}  # fmt: skip
+    return Page(f"Why {asset} is {entry.state}", blocks, data)
+
+
+@action("run", writes=True)
+def run(site: Site, assets: list[str] | None = None, *, collect: bool = False, reason: str = "by hand") -> Page:
+    """Bring assets up to date.
+
+    Args:
+        assets: which; all when none is named.
+        collect: ask the sources also outside production, where they read production's versions otherwise.
+        reason: what the record of the run says.
+    """
+    sources = [name for name, each in site.project.assets.items() if each.kind.word == "source"] if collect else []
+    return _outcome(site, runner.run(site, assets or [], reason=reason, collect=sources))
+
+
+@action("retrain", writes=True)
+def retrain(site: Site, asset: str, *, reason: str = "asked by hand") -> Page:
+    """Make one asset again from the newest inputs, whether or not anything asks for it.
+
+    Args:
+        asset: usually an experiment.
+        reason: what the record of the run says.
+    """
+    site.project.asset(asset)
+    return _outcome(site, runner.run(site, [asset], reason=reason, force=[asset]))
+
+
+@action("accept", writes=True)
+def accept(site: Site, asset: str, *, reason: str) -> Page:
+    """Declare that an asset's version stands although its definition changed; nothing runs, and the event says who and why.
+
+    Args:
+        asset: the asset that is stale.
+        reason: why its version stands.
+    """
+    entry = next(e for e in Planner(site).plan([asset]) if e.asset.name == site.project.asset(asset).name)
+    if entry.state != "stale" or entry.version is None or not entry.fingerprint:
+        raise BadInput(f"{asset} is {entry.state}, not stale", next="oito plan")
+    with site.catalog.change() as change:
+        change.rows.run(
+            "INSERT OR REPLACE INTO accepted (fingerprint, asset, version, reason) VALUES (?, ?, ?, ?)",
+            entry.fingerprint, asset, entry.version.id, reason,
+        )  # fmt: skip
+        causes = [cause.text for cause in entry.causes]
+        change.event("accepted", entry.version.ref, reason=reason, causes=causes)
+    return Page(
+        f"{entry.version.ref} is accepted",
+        [Facts([("reason", reason)])],
+        {"version": entry.version.ref, "reason": reason},
+    )
+
+
+@action("diff", page="/diff/{target}")
+def diff(site: Site, target: str = "production") -> Page:
+    """Show what a release would change.
+
+    Args:
+        target: the environment that would be released to.
+    """
+    found = release.difference(site, target)
+    rows: list[list[Cell]] = [
+        [
+            d.asset,
+            d.before.ref if d.before else None,
+            d.after.ref if d.after else None,
+            Badge("redefined", "warn") if d.is_redefined else "data",
+        ]
+        for d in found
+    ]
+    table = Table(["asset", target, site.environment, "change"], rows, empty=f"{target} has all of it already")
+    return Page(f"{site.environment} → {target}", [table], {"changes": [d.data() for d in found], "next": None})
+
+
+@action("release", writes=True)
+def release_to(site: Site, target: str = "production", *, message: str = "") -> Page:
+    """Release this environment: ask the gates, then move all pointers of the target at once.
+
+    Args:
+        target: the environment to move.
+        message: what changed, for those who read it later.
+    """
+    made, said = release.release(site, target, message=message)
+    rows: list[list[Cell]] = [[g.name, Badge("passed", "good"), g.text] for g in said]
+    changes: list[list[Cell]] = [
+        [c["asset"], c["before"], c["after"], "redefined" if c["redefined"] else "data"] for c in made.record["changes"]
+    ]
+    blocks: list[Block] = [
+        Facts(
+            [
+                ("release", made.number),
+                ("environment", target),
+                ("at", made.at),
+                ("who", made.who),
+                ("message", message),
+            ]
+        ),
+        Table(["gate", "verdict", "why"], rows, title="Gates", empty="no gates"),
+        Table(["asset", "before", "after", "change"], changes, title="Changed"),
+    ]
+    return Page(
+        f"released {target} {made.number}", blocks, {"number": made.number, "environment": target, **made.record}
+    )
+
+
+@action("rollback", writes=True)
+def rollback(site: Site, target: str = "production", *, to: int | None = None) -> Page:
+    """Put an environment back to where it stood before its newest release, in one transaction.
+
+    Args:
+        target: the environment.
+        to: the number of an earlier release; by default the one before the newest.
+    """
+    made = release.rollback(site, target, to=to)
+    facts = Facts([("release", made.number), ("environment", target), ("back to", made.record["rollback_to"])])
+    return Page(
+        f"{target} is back at release {made.record['rollback_to']}", [facts], {"number": made.number, **made.record}
+    )
+
+
+@action("check", page="/check")
+def check(site: Site) -> Page:
+    """Prove the store whole: every event's hash, every stored file's digest, every edge."""
+    rows = site.catalog.rows
+    broken_event = events.first_broken(rows)
+    digests = [row["digest"] for row in rows.read("SELECT DISTINCT digest FROM file")]
+    problems: list[tuple[str, str]] = []
+    for digest in digests:
+        try:
+            site.files.verify(digest)
+        except StorageError as error:
+            problems.append((digest[:16], error.what))
+    bare = rows.read(
+        "SELECT asset, number FROM version v WHERE NOT EXISTS (SELECT 1 FROM fingerprint f WHERE f.digest = v.fingerprint)"
+    )
+    problems += [(f"{row['asset']}:v{row['number']}", "has no fingerprint record") for row in bare]
+    if broken_event is not None:
+        problems.append((f"event {broken_event}", "its hash does not fit"))
+    table = Table(
+        ["what", "problem"], [[*p] for p in problems], empty=f"{len(digests)} files and the event chain are whole"
+    )
+    data = {
+        "files": len(digests),
+        "problems": [{"what": what, "problem": text} for what, text in problems],
+        "is_whole": not problems,
+    }
+    return Page("the store is whole" if not problems else f"{len(problems)} problems", [table], data)
+
+
+@action("settings", page="/settings")
+def settings(site: Site) -> Page:
+    """List every setting, its value and where that came from."""
+    hidden = {"token"}
+    rows: list[list[Cell]] = [
+        [
+            s.name,
+            "•••" if s.name in hidden and site.settings.values[s.name] else _text(site.settings.values[s.name]),
+            site.settings.origins[s.name],
+            s.doc,
+        ]
+        for s in SETTINGS
+    ]
+    data = {"settings": [{"name": row[0], "value": row[1], "from": row[2]} for row in rows], "next": None}
+    return Page("Settings", [Table(["name", "value", "from", "meaning"], rows)], data)
+
+
+def _outcome(site: Site, outcome: runner.Outcome) -> Page:
+    known = versions.by_ids(site.catalog.rows, [step.version for step in outcome.steps if step.version])
+    rows: list[list[Cell]] = [
+        [s.asset, Badge(s.state, pages.STEP_TONES.get(s.state, "plain")), _ref(known, s.version), s.seconds, s.cause]
+        for s in outcome.steps
+    ]
+    table = Table(
+        ["asset", "state", "version", "seconds", "why"], rows, empty="nothing to do: everything is up to date"
+    )
+    data = {
+        "run": outcome.run, "environment": outcome.environment,
+        "steps": [{"asset": s.asset, "state": s.state, "version": r[2].text if isinstance(r[2], Link) else None, "seconds": s.seconds,
+                   "cause": s.cause} for s, r in zip(outcome.steps, rows, strict=True)],
+        "errors": {name: error.data() for name, error in outcome.errors.items()},
+    }  # fmt: skip
+    outcome.raise_first()
+    done = sum(step.state in {"made", "reused"} for step in outcome.steps)
+    return Page(f"{done} made" if done else "nothing to do", [table], data)
+
+
+def _ref(known: dict[int, Version], identity: int | None) -> Cell:
+    return Link(known[identity].ref, f"/assets/{known[identity].ref}") if identity in known else None
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,191 @@
+"""A workspace: one project folder opened for work. What a notebook holds, what every face starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from oito import settings as settings_door
+from oito.catalog.catalog import Catalog
+from oito.catalog.records import Release, Version
+from oito.clock import Clock, RealClock, VirtualClock, moment
+from oito.eight import KINDS
+from oito.errors import DeclarationError, UnknownAsset
+from oito.flow import actions as flow_actions
+from oito.flow import bundle, pages, release, runner
+from oito.flow import project as projects
+from oito.flow.action import Action, actions_of
+from oito.flow.kind import Kind
+from oito.flow.project import Project
+from oito.flow.site import Site, Tell, silent
+from oito.names import did_you_mean
+from oito.show import Page
+from oito.storage.files import Files
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Return the eight kinds and those of installed plug-ins (entry points of the group `oito.kinds`)."""
+    return (*KINDS, *(point.load() for point in entry_points(group="oito.kinds")))
+
+
+def actions() -> list[Action]:
+    """Return everything that a person may do, the general first, then kind by kind."""
+    found = [*actions_of(flow_actions), *actions_of(pages)]
+    for kind in kinds():
+        found += actions_of(kind.door("actions"))
+    return found
+
+
+class Workspace:
+    """A project folder with its catalog, in one environment. Opening it imports nothing of the user's.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Workspace(Path(folder)).environment
+        'dev'
+    """
+
+    def __init__(self, root: str | Path = ".", *, clock: Clock | None = None, **overrides: Any) -> None:
+        self.root = Path(root).resolve()
+        given = {name: value for name, value in overrides.items() if value not in (None, "")}
+        self.settings = settings_door.load(self.root, given)
+        self.environment: str = self.settings.environment
+        now = self.settings.now
+        self.tell: Tell = silent
+        self.clock: Clock = clock or (VirtualClock(moment(now)) if now else RealClock())
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        settings = self.settings
+        return Catalog(settings.home_folder, self.clock, who=settings.who, protected=tuple(settings.protected))
+
+    @cached_property
+    def files(self) -> Files:
+        return Files(self.settings.home_folder / "files")
+
+    @cached_property
+    def project(self) -> Project:
+        """The project's assets: in a protected environment those of its release, else those of the folder.
+
+        Raises:
+            ProjectFaults: everything that is wrong with the declarations.
+        """
+        return projects.load(self._source(), list(self.settings.project), kinds())
+
+    @property
+    def site(self) -> Site:
+        return Site(self.project, self.catalog, self.files, self.settings, self.environment, self.root)
+
+    def run(
+        self, *targets: str, collect: Sequence[str] = (), tell: runner.Tell = lambda asset, text: None
+    ) -> runner.Outcome:
+        """Bring the targets (all assets when there are none) up to date; raise the first error, if any step had one."""
+        outcome = runner.run(self.site, targets, collect=collect, tell=tell)
+        outcome.raise_first()
+        return outcome
+
+    def plan(self, *targets: str) -> Shown:
+        """Return what would run, and why."""
+        return Shown(flow_actions.plan(self.site, list(targets)))
+
+    def release(self, target: str = "production", *, message: str = "") -> Release:
+        """Release this environment to the target."""
+        return release.release(self.site, target, message=message)[0]
+
+    def __getitem__(self, name: str) -> AssetView:
+        """Return an asset by name, to look at or to read.
+
+        Raises:
+            UnknownAsset: with the closest known name.
+        """
+        if name not in self.project.assets:
+            raise UnknownAsset(f"the project declares no asset {name!r}", next=did_you_mean(name, self.project.assets))
+        return AssetView(self, name)
+
+    def _repr_html_(self) -> str:
+        return Shown(pages.status(self.site))._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"<oito workspace {self.root.name}, environment {self.environment}>"
+
+    def close(self) -> None:
+        """Close the catalog's file."""
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+
+    def _source(self) -> Path:
+        """Return the folder the project's code is read from."""
+        if self.environment not in self.settings.protected:
+            return self.root
+        last = release.current_release_of(self.catalog, self.environment)
+        if last is None:
+            raise DeclarationError(
+                f"nothing was released to {self.environment} yet",
+                known=f"{self.environment} runs released code only, never the working folder",
+                next=f"oito run, then: oito release {self.environment}",
+            )
+        return bundle.unpacked(self.files, last.bundle, self.settings.home_folder / "bundles")
+
+
+class AssetView:
+    """One asset of a workspace: `view["production"]` or `view[3]` is another version of it."""
+
+    def __init__(self, workspace: Workspace, name: str, version: Version | None = None) -> None:
+        self.workspace, self.name = workspace, name
+        self._version = version
+
+    @property
+    def version(self) -> Version:
+        """The version this view stands on.
+
+        Raises:
+            UnknownEnvironment: there is none here yet.
+        """
+        return self._version or self.workspace.catalog.find(self.name, self.workspace.environment)
+
+    def __getitem__(self, which: str | int) -> AssetView:
+        written = f"{self.name}:v{which}" if isinstance(which, int) else f"{self.name}@{which}"
+        return AssetView(self.workspace, self.name, self.workspace.catalog.find(written, self.workspace.environment))
+
+    def frame(self) -> Any:
+        """Return the rows as a Polars frame."""
+        return self.workspace.site.table(self.version).collect()
+
+    def read(self, as_type: Any = None, **how: Any) -> Any:
+        """Return what the asset gives to those who need it: a frame, an estimator, predictions."""
+        return self.workspace.site.read(self.version, as_type=as_type, **how)
+
+    def predict(self, rows: Any) -> Any:
+        """Return what a model says of rows that have all its input columns: probabilities [rows, classes], or values."""
+        return self.read().predict(rows)
+
+    def _repr_html_(self) -> str:
+        return Shown(pages.show(self.workspace.site, self.version.ref))._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"<{self.name} in {self.workspace.environment}>"
+
+
+class Shown:
+    """A page that draws itself in a notebook and prints itself elsewhere."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.data = page.data
+
+    def _repr_html_(self) -> str:
+        from oito.web.render import fragment
+
+        return fragment(self.page)
+
+    def __repr__(self) -> str:
+        return f"<{self.page.title}>"
+
+
+def open(root: str | Path = ".", **overrides: Any) -> Workspace:
+    """Open the project folder `root`; settings may be overridden by name, such as `environment="production"`."""
+    return Workspace(root, **overrides)
