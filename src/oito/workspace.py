@@ -80,11 +80,9 @@ class Workspace:
     def site(self) -> Site:
         return Site(self.project, self.catalog, self.files, self.settings, self.environment, self.root)
 
-    def run(
-        self, *targets: str, collect: Sequence[str] = (), tell: runner.Tell = lambda asset, text: None
-    ) -> runner.Outcome:
+    def run(self, *targets: str, collect: Sequence[str] = ()) -> runner.Outcome:
         """Bring the targets (all assets when there are none) up to date; raise the first error, if any step had one."""
-        outcome = runner.run(self.site, targets, collect=collect, tell=tell)
+        outcome = runner.run(self.site, targets, collect=collect)
         outcome.raise_first()
         return outcome
 

@@ -159,7 +159,7 @@ class _Run:
         context = Context(
             self.site, asset, entry.inputs, previous,
             is_redefined=previous is None or previous.definition != entry.definition,
-            cause=entry.reason, tell=lambda line: self.tell(asset.name, line),
+            definition=entry.definition, cause=entry.reason, tell=lambda line: self.tell(asset.name, line),
         )  # fmt: skip
         made = self._attempts(context)
         seconds = stopwatch() - began

@@ -127,6 +127,7 @@ class Context:
     inputs: Mapping[str, Version]
     previous: Version | None = None
     is_redefined: bool = True  # whether the definition differs from that of `previous`
+    definition: str = ""  # the digest of how the version is made, data left out
     cause: str = ""
     lines: list[str] = field(default_factory=list)
     tell: Callable[[str], None] = lambda text: None

@@ -24,7 +24,8 @@ _SIMPLE = frozenset({type(...), complex, bytearray, range})
 # Libraries whose values the typed digest knows; what it does not accept is taken apart like any other object.
 _DIGESTED = frozenset({"datetime", "decimal", "uuid", "pathlib", "zoneinfo", "numpy", "polars"})
 _TYPING = frozenset({"TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "_SpecialForm", "TypeAliasType"})
-_UDF = b"PLPYUDF"  # how Polars marks a Python function pickled into an expression
+# Texts in the serialized form of an expression that holds a pickled Python function; they changed with Polars.
+_FUNCTION_MARKS = (b"PLPYFN", b"PLPYUDF", b"cloudpickle")
 
 
 class Unkeyable(Exception):
@@ -141,7 +142,9 @@ class Values:
         if isinstance(reduced, str):
             return ("global", type(value).__module__, reduced)
         made, arguments, state, items, pairs = (list(reduced) + [None] * 5)[:5]
-        if _is_expression(value) and any(_UDF in each for each in _flat((arguments, state))):
+        if _is_expression(value) and any(
+            mark in each for each in _flat((arguments, state)) for mark in _FUNCTION_MARKS
+        ):
             return self._made_by_code(value)  # the pickled bytes hold line numbers, and not the code of what is called
         return (
             self._form(made, path, strict),
