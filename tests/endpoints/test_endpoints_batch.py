@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oito.catalog.signature import Column, Signature
@@ -125,6 +125,7 @@ numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.
 anything = st.none() | st.booleans() | numbers | cities | st.lists(st.integers(), max_size=2)
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {"city": cities | st.none(), "age": numbers | st.none(), "member": st.booleans() | st.none()},

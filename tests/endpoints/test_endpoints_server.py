@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -243,6 +245,12 @@ def test_metrics_are_prometheus_text_with_routes_and_no_values_of_rows(serving: 
     served = 'http_request_method="POST",http_route="/predict",http_response_status_code="200"'
     assert f"http_server_request_duration_seconds_count{{{served}}} 1" in lines
     assert "secret-path" not in text
+
+
+def test_the_serving_process_loads_no_training_library() -> None:
+    heavy = "{'sklearn', 'polars', 'pandas', 'duckdb', 'optuna', 'scipy', 'starlette'}"
+    code = f"import sys, oito.endpoints.server; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_what_is_served_describes_itself(serving: Any) -> None:
