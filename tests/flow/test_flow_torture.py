@@ -201,15 +201,26 @@ TABLE = np.array([1, 2, 3])
 EXPR = pl.col("a") + 1
 FRAME = pl.DataFrame({"a": [1, 2]})
 def plus(x): return x + 1
-UDF = pl.col("a").map_elements(plus, return_dtype=pl.Int64)
 @contextlib.contextmanager
 def opened(): yield 1
 vector = np.vectorize(plus)
 def asset(rows):
     LOG.info("x"); VAR.get()
-    with opened(): return rows.with_columns(EXPR, UDF), np.mean(TABLE), KIND, T, vector(1)
+    with opened(): return rows.with_columns(EXPR), np.mean(TABLE), KIND, T, vector(1)
 def queried(con): return con.sql("select a from FRAME")
 asset.also = queried
+"""
+PICKLED = """
+# project.py
+from exprs import UDF, LAZY
+def asset(rows): return rows.with_columns(UDF)
+# exprs.py
+import polars as pl
+from steps import plus
+UDF = pl.col("a").map_elements(lambda x: plus(x) * 2, return_dtype=pl.Int64)
+LAZY = pl.LazyFrame({"a": [1]}).select(pl.col("a").map_batches(plus))
+# steps.py
+def plus(x): return x + 1
 """
 TYPED = """
 # project.py
@@ -355,7 +366,17 @@ CASES = [
     Case("dtype", "stale", "project.KIND", LIBRARY, ("int32", "int64")),
     Case("array", "stale", "project.TABLE", LIBRARY, ("[1, 2, 3]", "[1, 2, 4]")),
     Case("expression", "stale", "project.EXPR", LIBRARY, ('pl.col("a") + 1', 'pl.col("a") + 2')),
-    Case("function in an expression", "stale", "project.plus", LIBRARY, ("return x + 1", "return x + 2")),
+    Case("function in an object of a library", "stale", "project.plus", LIBRARY, ("return x + 1", "return x + 2")),
+    Case("function in an expression", "stale", "steps.plus", PICKLED, ("return x + 1", "return x + 2")),
+    Case("lambda in an expression", "stale", "exprs", PICKLED, ("plus(x) * 2", "plus(x) * 3")),
+    Case("comment above an expression", "fresh", "", PICKLED, ("from steps", "# more\n\nfrom steps")),
+    Case(
+        "function in a lazy frame",
+        "stale",
+        "steps.plus",
+        PICKLED.replace("(UDF)", "(LAZY)"),
+        ("return x + 1", "return x + 2"),
+    ),
     Case("frame named in a query", "stale", "project.FRAME", LIBRARY, ('"a": [1, 2]', '"a": [1, 3]')),
     Case("context manager's body", "stale", "project.opened", LIBRARY, ("yield 1", "yield 2")),
     Case("comment beside library values", "fresh", "", LIBRARY, ("import logging", "# more\nimport logging")),

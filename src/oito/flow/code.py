@@ -42,8 +42,10 @@ class Closure:
     files: Mapping[str, str]  # absolute path of each user file that can change any of this -> SHA-256 of its bytes
 
 
-def closure(fn: Callable[..., Any], *, roots: Sequence[Path]) -> Closure:
+def closure(fn: Callable[..., Any] | tuple[object, ...], *, roots: Sequence[Path]) -> Closure:
     """Return what `fn` depends on; `roots` are the folders of the user's own code.
+
+    `fn` may be any value; several functions in one tuple are read in one walk, in which no two things share a name.
 
     Modules that the code imports in its body are imported when they are the user's own; packages are not.
 
@@ -51,9 +53,11 @@ def closure(fn: Callable[..., Any], *, roots: Sequence[Path]) -> Closure:
         DeclarationError: the code reads a global that has no canonical form, such as a lock or an open file.
 
     Example:
-        >>> def double(x, times=2): return x * times
-        >>> list(closure(double, roots=[]).values)[0].endswith("double.<default times>")
-        True
+        >>> project = {"__name__": "project"}
+        >>> exec("def double(x, times=2): return x * times", project)
+        >>> found = closure(project["double"], roots=[])
+        >>> list(found.code), list(found.values)
+        (['project.double'], ['project.double.<default times>'])
     """
     walk = Walk(Owners(roots))
     walk.start(fn)
