@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oito.experiments.intervals import wilson
-from oito.experiments.metrics import Floats, calibration_bins
+from oito.experiments.metrics import Floats, calibration_bins, dot
 
 POINTS = 200  # of a curve, at most: more cannot be seen
 Points = dict[str, list[float]]
@@ -53,10 +53,10 @@ def calibration(happened: Floats, said: Floats, weights: Floats, *, bins: int = 
     for each in np.unique(place):
         inside = place == each
         w = weights[inside]
-        share = float(w @ happened[inside] / w.sum())
-        effective = float(w.sum() ** 2 / (w @ w))
+        share = dot(w, happened[inside]) / float(w.sum())
+        effective = float(w.sum()) ** 2 / dot(w, w)
         bounds = wilson(share * effective, effective)
-        said_mean = float(w @ said[inside] / w.sum())
+        said_mean = dot(w, said[inside]) / float(w.sum())
         row = {"said": said_mean, "happened": share, "low": bounds.low, "high": bounds.high, "n": int(inside.sum())}
         out.append(row)
     return out

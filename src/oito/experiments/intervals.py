@@ -69,15 +69,27 @@ def delong(truth: Floats, predicted: Floats, *, level: float = 0.95) -> Interval
         >>> delong(truth, np.tile([0.1, 0.4, 0.35, 0.8], 10)).value
         0.75
     """
+    positive = int((truth == 1).sum())
+    return auc_interval(*auc(truth, predicted), rarer=min(positive, len(truth) - positive), level=level)
+
+
+def auc(truth: Floats, predicted: Floats) -> tuple[float, float]:
+    """Return an AUC and its standard error; NaN without a second class, infinite error when a class has one row."""
     parts = _placements(truth, predicted)
     if parts is None:
+        return math.nan, math.nan
+    is_sure = min(map(len, parts)) > 1
+    return float(parts[0].mean()), math.sqrt(_variance(parts)) if is_sure else math.inf
+
+
+def auc_interval(value: float, error: float, *, rarer: int, level: float = 0.95) -> Interval:
+    """Return the interval that `delong` describes; `rarer` is how many rows the rarer class has."""
+    if not math.isfinite(value):
         return Interval(math.nan, math.nan, math.nan)
-    value, variance = float(parts[0].mean()), _variance(parts)
-    if variance <= 1e-18 or not 0 < value < 1:
-        rarer = min(len(parts[0]), len(parts[1]))
+    if not 1e-9 < error < math.inf or not 0 < value < 1:
         bounds = wilson(value * rarer, rarer, level=level)
         return Interval(value, bounds.low, bounds.high)
-    centre, reach = math.log(value / (1 - value)), _z(level) * math.sqrt(variance) / (value * (1 - value))
+    centre, reach = math.log(value / (1 - value)), _z(level) * error / (value * (1 - value))
     return Interval(value, _logistic(centre - reach), _logistic(centre + reach))
 
 
@@ -92,12 +104,6 @@ def delong_pair(truth: Floats, champion: Floats, challenger: Floats, *, level: f
     parts = new[0] - old[0], new[1] - old[1]
     value, error = float(parts[0].mean()), math.sqrt(_variance(parts))
     return Interval(value, value - _z(level) * error, value + _z(level) * error), error
-
-
-def auc_error(truth: Floats, predicted: Floats) -> float:
-    """Return the standard error of an AUC, NaN when a class has fewer than two rows. Source: DeLong et al. (1988)."""
-    parts = _placements(truth, predicted)
-    return math.nan if parts is None or min(map(len, parts)) < 2 else math.sqrt(_variance(parts))
 
 
 def bootstrap(

@@ -102,6 +102,11 @@ def pinball(alpha: float) -> Metric:
     return _mean(f"pinball_{round(alpha * 100)}", f"Pinball loss at {alpha}", "regression", rows)
 
 
+def dot(a: Floats, b: Floats) -> float:
+    """Return the sum of products; not by BLAS, whose threads move the last bits and spin on a busy machine."""
+    return float((a * b).sum())
+
+
 def calibration_bins(predicted: Floats, bins: int) -> NDArray[np.int64]:
     """Return the bin of each prediction, 0-based, of equal mass; equal predictions share a bin, so bins may be fewer."""
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1]))
@@ -125,7 +130,7 @@ def _auc(is_positive: NDArray[np.bool_], score: Floats) -> Weighted:
         w = w[order]
         wins = np.add.reduceat(np.where(good, w, 0.0), starts)
         losses = np.add.reduceat(np.where(good, 0.0, w), starts)
-        area = float(wins @ (losses.cumsum() - losses / 2))
+        area = dot(wins, losses.cumsum() - losses / 2)
         pairs = float(wins.sum() * losses.sum())
         return area / pairs if pairs else float("nan")
 
@@ -151,7 +156,7 @@ def _average_precision(is_positive: NDArray[np.bool_], score: Floats) -> Weighte
         seen = np.add.reduceat(w, starts).cumsum()
         total = float(hits.sum())
         precision = np.divide(hits.cumsum(), seen, out=np.zeros_like(seen), where=seen > 0)
-        return float(hits @ precision) / total if total else float("nan")
+        return dot(hits, precision) / total if total else float("nan")
 
     return weighted
 
@@ -163,9 +168,7 @@ def _prepare_f1(y: Floats, p: Floats) -> Weighted:
     sides = [(((y == c) & (said == c)).astype(float), (y == c).astype(float) + (said == c)) for c in places]
 
     def weighted(w: Floats) -> float:
-        return _mean_of_existing(
-            [2 * float(hit @ w) / total if (total := float(both @ w)) else 0.0 for hit, both in sides]
-        )
+        return _mean_of_existing([2 * dot(hit, w) / total if (total := dot(both, w)) else 0.0 for hit, both in sides])
 
     return weighted
 
@@ -187,8 +190,8 @@ def _prepare_r2(y: Floats, p: Floats) -> Weighted:
     squared = (y - p) ** 2
 
     def weighted(w: Floats) -> float:
-        spread = float(w @ (y - (w @ y) / w.sum()) ** 2)
-        return 1 - float(w @ squared) / spread if spread else float("nan")
+        spread = dot(w, (y - dot(w, y) / w.sum()) ** 2)
+        return 1 - dot(w, squared) / spread if spread else float("nan")
 
     return weighted
 
@@ -227,7 +230,7 @@ def _mean(
         each = rows(y, p)
 
         def weighted(w: Floats) -> float:
-            mean = float(each @ w) / float(w.sum())
+            mean = dot(each, w) / float(w.sum())
             return mean**0.5 if is_root else mean
 
         return weighted

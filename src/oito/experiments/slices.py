@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from oito.experiments.intervals import Interval, auc_error, benjamini_hochberg, delong
+from oito.experiments.intervals import Interval, auc, auc_interval, benjamini_hochberg
 from oito.experiments.metrics import METRICS, Floats, Metric, positives
 
 LEVELS = 12  # of a category, the most common
@@ -76,13 +76,14 @@ class _AucJudge:
 
     def __call__(self, inside: NDArray[np.bool_]) -> tuple[Interval, float]:
         inside = inside[self.order]
-        truth, score = self.truth[inside], self.score[inside]
-        figure = delong(truth, score)
-        if min(truth.sum(), len(truth) - truth.sum()) < MIN_ROWS / 2:
+        truth = self.truth[inside]
+        rarer = int(min(truth.sum(), len(truth) - truth.sum()))
+        value, error = auc(truth, self.score[inside])
+        figure = auc_interval(value, error, rarer=rarer)
+        if rarer < MIN_ROWS / 2:
             return figure, math.nan
-        rest = METRICS["roc_auc"].score(self.truth[~inside], self.score[~inside])
-        error = math.hypot(auc_error(truth, score), auc_error(self.truth[~inside], self.score[~inside]))
-        return figure, _worse(figure.value - rest, error)
+        rest, rest_error = auc(self.truth[~inside], self.score[~inside])
+        return figure, _worse(value - rest, math.hypot(error, rest_error))
 
 
 class _MeanJudge:
