@@ -17,7 +17,7 @@ from typing import Any
 
 from oito.catalog.records import Version
 from oito.errors import BadInput, DeclarationError
-from oito.flow.code import Closure, closure
+from oito.flow.code import closure
 from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 
@@ -68,25 +68,25 @@ def definition(asset: Asset, project: Project, *, packages: str = "exact", root:
         DeclarationError: a global that the code reaches, or a declared value, has no canonical form.
     """
     spec = asset.spec
-    met = _Met()
-    if asset.function is not None:
-        met.add(closure(asset.function, roots=[project.root]))
-    declared = {
-        name: _keyed(value, met, project.root, f"{asset.name}: {name}=") for name, value in spec.identity().items()
-    }
+    identity = spec.identity()
+    reached = closure((asset.function, *_functions(identity)), roots=[project.root])
+    places = {name: f"{Path(file).name}:{line}" for name, (file, line) in reached.places.items()}
     return {
         "format": FORMAT,
         "kind": spec.word,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "code": met.code,
-        "values": met.values,
-        "packages": {name: _counted(version, packages) for name, version in met.packages.items() if packages != "off"},
-        "declared": declared,
+        "code": dict(reached.code),
+        "values": dict(reached.values),
+        "packages": {
+            name: _counted(version, packages) for name, version in reached.packages.items() if packages != "off"
+        },
+        "declared": {name: _keyed(value, f"{asset.name}: {name}=") for name, value in identity.items()},
+        "types": {each.role: _type_text(each.annotation) for each in asset.inputs if each.is_parameter},
         "names": {each.role: each.asset for each in asset.named},
         "files": {name: _file_digest(root or project.root, name, asset) for name in spec.reads},
         "variables": {name: digest(os.environ.get(name)) for name in spec.env},
-        "shown": {**met.shown, **{f"declared {k}": _short(v) for k, v in spec.identity().items()}},
-        "places": met.places,
+        "shown": {**reached.shown, **{f"declared {name}": _short(value) for name, value in identity.items()}},
+        "places": places,
     }
 
 
@@ -145,45 +145,45 @@ def _cause(section: str, name: str, before: Mapping[str, Any], after: Mapping[st
     return Cause(section.rstrip("s") if section != "declared" else section, name, texts[0], texts[1], place)
 
 
-class _Met:
-    """What several closures reach together."""
-
-    def __init__(self) -> None:
-        self.code: dict[str, str] = {}
-        self.values: dict[str, str] = {}
-        self.shown: dict[str, str] = {}
-        self.packages: dict[str, str] = {}
-        self.places: dict[str, str] = {}
-
-    def add(self, reached: Closure) -> None:
-        self.code.update(reached.code)
-        self.values.update(reached.values)
-        self.shown.update(reached.shown)
-        self.packages.update(reached.packages)
-        self.places.update({name: f"{Path(file).name}:{line}" for name, (file, line) in reached.places.items()})
-
-
-def _keyed(value: Any, met: _Met, root: Path, path: str) -> str:
+def _keyed(value: Any, path: str) -> str:
     try:
-        return digest(_without_functions(value, met, root))
+        return digest(_without_functions(value))
     except BadInput as error:
         raise DeclarationError(f"{path} {error.what}", where=error.where, next=error.next) from error
 
 
-def _without_functions(value: Any, met: _Met, root: Path) -> Any:
-    """Return the value with each function in it replaced by the digest of its code."""
+def _functions(value: Any) -> list[Any]:
+    """Return the functions inside a declared value; their code is keyed with that of the asset's own function."""
     if hasattr(value, "__code__"):
-        reached = closure(value, roots=[root])
-        met.add(reached)
-        return ("function", dict(sorted(reached.code.items())))
+        return [value]
+    return [function for each in _inside(value) for function in _functions(each)]
+
+
+def _without_functions(value: Any) -> Any:
+    """Return the value with the name of each function in its place."""
+    if hasattr(value, "__code__"):
+        return ("function", value.__qualname__)
     if isinstance(value, tuple | list):
-        return type(value)(_without_functions(each, met, root) for each in value)
+        return type(value)(_without_functions(each) for each in value)
     if isinstance(value, dict):
-        return {key: _without_functions(each, met, root) for key, each in value.items()}
+        return {key: _without_functions(each) for key, each in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        inside = {field.name: _without_functions(getattr(value, field.name), met, root) for field in fields(value)}
-        return (type(value).__qualname__, inside)
+        return (type(value).__qualname__, {f.name: _without_functions(getattr(value, f.name)) for f in fields(value)})
     return value
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, tuple | list):
+        return list(value)
+    if isinstance(value, dict):
+        return list(value.values())
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in fields(value)]
+    return []
+
+
+def _type_text(annotation: Any) -> str:
+    return "" if annotation is None else getattr(annotation, "__qualname__", str(annotation))
 
 
 def _counted(version: str, mode: str) -> str:
