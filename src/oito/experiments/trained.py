@@ -58,6 +58,7 @@ def predicted(estimator: Any, signature: Signature, matrix: Floats) -> Floats:
         return np.asarray(estimator.predict(frame), dtype=np.float64).reshape(len(matrix))
     given = np.asarray(estimator.predict_proba(frame), dtype=np.float64)
     out = np.zeros((len(matrix), len(signature.classes)))
-    for place, code in enumerate(estimator.classes_):
-        out[:, int(code)] = given[:, place]
+    places = {value: place for place, value in enumerate(signature.classes)}
+    for column, value in enumerate(np.asarray(estimator.classes_).tolist()):
+        out[:, places[value]] = given[:, column]
     return out

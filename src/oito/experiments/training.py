@@ -29,10 +29,10 @@ Fit = Callable[[Any, "Sample", "Sample"], Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """What a fit is given: `X`, a frame with named columns, and `y`, class numbers or values, float64 [rows]."""
+    """What a fit is given: `X`, a frame with named columns, and `y`, the classes or values themselves, shape [rows]."""
 
     X: pl.DataFrame
-    y: Floats
+    y: NDArray[Any]
 
 
 class Trainer:
@@ -51,7 +51,10 @@ class Trainer:
         self._build, self._fit, self._seed = build, fit, seed
 
     def sample(self, rows: Rows) -> Sample:
-        return Sample(self.signature.frame(self.matrix[rows]), self.truth[rows])
+        truth: NDArray[Any] = self.truth[rows]
+        if self.signature.task == "classification":
+            truth = np.array(self.signature.classes)[truth.astype(np.intp)]
+        return Sample(self.signature.frame(self.matrix[rows]), truth)
 
     def fitted(self, estimator: Any, rows: Rows, *names: str) -> Any:
         """Return the estimator, fitted on the rows from the seed stream of that name.

@@ -43,6 +43,7 @@ class Online:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._database = Database(path)
         self._views: dict[str, tuple[int, Layout]] = {}
         found = self._database.read("PRAGMA user_version")[0][0]

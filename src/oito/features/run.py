@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import polars as pl
 
 from oito.catalog.records import Version
 from oito.clock import text
-from oito.errors import DataError, MissingColumn
+from oito.errors import BadRequest, DataError, MissingColumn, SchemaChanged
 from oito.features.asof import Index, Joined
 from oito.features.online import Online
 from oito.features.spec import FeaturesSpec
@@ -87,6 +88,39 @@ def settled(site: Site, asset: Asset, version: Version) -> None:
             "INSERT OR REPLACE INTO poll (environment, asset, probe, at) VALUES (?, ?, ?, ?)",
             _shelf(site), asset.name, mark, change.at,
         )  # fmt: skip
+
+
+class Lookup:
+    """Reads the values of one view for a request, from the environment's online store."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        version = site.catalog.find(name, site.environment)
+        self.name = name
+        self._columns: list[str] = version.record["columns"]
+        self._entity: list[str] = version.record["entity"]
+        self._ttl = duration(version.record["ttl"]) if version.record["ttl"] else None
+        self._online = Online(online_path(site))
+
+    def of(self, row: Mapping[str, Any], at: datetime) -> tuple[dict[str, Any], datetime | None]:
+        """Return (values by column, when they happened); all are None for an entity nothing usable is known of.
+
+        Raises:
+            BadRequest: the row lacks a column of the view's entity.
+        """
+        absent = [name for name in self._entity if name not in row]
+        if absent:
+            raise BadRequest(
+                f"the field {absent[0]!r} is missing",
+                known=f"{self.name} is looked up by {', '.join(self._entity)}",
+                next=f"give {absent[0]!r}, or the features themselves: {', '.join(self._columns)}",
+            )
+        try:
+            found = self._online.read(self.name, [row[name] for name in self._entity], at=at, ttl=self._ttl)
+        except SchemaChanged:
+            self._online.close()
+            self._online = Online(self._online.path)
+            found = self._online.read(self.name, [row[name] for name in self._entity], at=at, ttl=self._ttl)
+        return (found.values, found.event_at) if found else (dict.fromkeys(self._columns), None)
 
 
 def online_path(site: Site) -> Path:
