@@ -132,8 +132,11 @@ def _emptiness_tells(values: pl.Series, target: pl.Series, truth: Floats) -> Fin
         base = float((target == there[0]).sum()) / len(target)
         if max(base, HONEST_PURITY) ** len(there) < SURPRISE:
             text = f"{values.name} is {state} only where {target.name} is {there[0]!r}: it seems to be known only afterwards"
-            evidence = {"rows": len(there), "share_of_class": base, "state": state}
-            return Finding("known_afterwards", values.name, "error", text, evidence)
+            covered = len(there) / (base * len(target))
+            evidence = {"rows": len(there), "share_of_class": base, "covered": covered, "state": state}
+            # A column that is filled for few of the class may be honest and strong; one filled for nearly all is not.
+            severity: Severity = "error" if covered > 0.9 else "warning"
+            return Finding("known_afterwards", values.name, severity, text, evidence)
     score = strength(filled.cast(pl.Float64).alias(values.name), truth)
     if score > NEARLY_PERFECT:
         text = f"whether {values.name} is empty predicts {target.name} (score {score:.4f}): it seems to be known only afterwards"
