@@ -23,6 +23,7 @@ from oito.flow.project import Project
 from oito.flow.site import Site, Tell, silent
 from oito.names import did_you_mean
 from oito.show import Page
+from oito.simulation import actions as simulation_actions
 from oito.storage.files import Files
 
 
@@ -33,7 +34,7 @@ def kinds() -> tuple[Kind, ...]:
 
 def actions() -> list[Action]:
     """Return everything that a person may do, the general first, then kind by kind."""
-    found = [*actions_of(flow_actions), *actions_of(pages)]
+    found = [*actions_of(flow_actions), *actions_of(pages), *actions_of(simulation_actions)]
     for kind in kinds():
         found += actions_of(kind.door("actions"))
     return found

@@ -33,15 +33,25 @@ class Change:
 
 
 class Catalog:
-    """Opened once per process on a folder; `clock` is what every record's time is taken from."""
+    """Opened once per process on a folder; `clock` is what every record's time is taken from.
+
+    `base` is the environment whose versions the others read where they have none of their own: the first protected one.
+    """
 
     def __init__(
-        self, folder: Path, clock: Clock, *, who: str = "", protected: tuple[str, ...] = ("production",)
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        who: str = "",
+        protected: tuple[str, ...] = ("production",),
+        base: str = "",
     ) -> None:
         self.folder = folder
         self.clock = clock
         self.who = who or _account()
         self.protected = protected
+        self.base = base or (protected[0] if protected else "")
         self.rows = Database(folder / "catalog.db")
         migrate(self.rows)
 
@@ -52,7 +62,7 @@ class Catalog:
             yield Change(rows, text(self.clock.now()), self.who)
 
     def resolve(self, asset: str, environment: str) -> Version | None:
-        """Return what an asset is in an environment: its own pointer, else production's."""
+        """Return what an asset is in an environment: its own pointer, else that of the base."""
         for name in self._chain(environment):
             found = environments.target(self.rows, name, asset)
             if found:
@@ -60,14 +70,14 @@ class Catalog:
         return None
 
     def resolve_all(self, environment: str) -> dict[str, Version]:
-        """Return asset → version of an environment, with production's pointers where it has none of its own."""
+        """Return asset → version of an environment, with those of the base where it has none of its own."""
         found: dict[str, Version] = {}
         for name in self._chain(environment):
             found = {**environments.pointed(self.rows, name), **found}
         return found
 
     def _chain(self, environment: str) -> tuple[str, ...]:
-        return (environment,) if environment in self.protected else (environment, *self.protected[:1])
+        return tuple(dict.fromkeys(filter(None, (environment, self.base))))
 
     def find(self, written: str, environment: str) -> Version:
         """Return the version that `asset`, `asset:v3` or `asset@environment` names.

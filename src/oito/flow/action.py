@@ -23,7 +23,8 @@ _KINDS: dict[Any, FieldKind] = {str: "text", int: "int", float: "float", bool: "
 class Action:
     """One thing to do: `name` is its sub-command and route; `page` its address when it only shows something.
 
-    The function's first parameter is the site; further ones before `*` are arguments, those after it options.
+    The function's first parameter is the site; further ones before `*` are arguments, those after it options. A name that
+    Python keeps for itself is written with an underscore behind it, and told without: `from_` is `--from`.
     """
 
     name: str
@@ -47,13 +48,13 @@ class Action:
         hints = get_type_hints(self.function)
         helps = _helps(self.function.__doc__ or "")
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        return tuple(_field(each, hints[each.name], helps.get(each.name, "")) for each in parameters)
+        return tuple(_field(each, hints[each.name], helps.get(each.name.rstrip("_"), "")) for each in parameters)
 
     @property
     def arguments(self) -> frozenset[str]:
         """The fields that are told by place rather than by name."""
         parameters = inspect.signature(self.function).parameters.values()
-        return frozenset(each.name for each in parameters if each.kind != each.KEYWORD_ONLY)
+        return frozenset(each.name.rstrip("_") for each in parameters if each.kind != each.KEYWORD_ONLY)
 
     @property
     def many(self) -> str:
@@ -74,9 +75,9 @@ class Action:
         for field in self.fields:
             if field.required and given.get(field.name) in (None, "", []):
                 raise BadInput(f"{self.name} needs {field.name!r}", next=field.help)
-        return self.function(
-            site, **{name: self._typed(known[name], value) for name, value in given.items() if value != ""}
-        )
+        names = {name.rstrip("_"): name for name in inspect.signature(self.function).parameters}
+        told = {names[name]: self._typed(known[name], value) for name, value in given.items() if value != ""}
+        return self.function(site, **told)
 
     def _typed(self, field: Field, value: Any) -> Any:
         if field.name == self.many:
@@ -114,7 +115,7 @@ def _field(parameter: inspect.Parameter, hint: Any, help: str) -> Field:
         hint = next(each for each in get_args(hint) if each is not type(None))
     choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
     kind: FieldKind = "choice" if choices else _KINDS.get(hint, "text")
-    return Field(parameter.name, kind, is_required, default, help, choices)
+    return Field(parameter.name.rstrip("_"), kind, is_required, default, help, choices)
 
 
 def _helps(doc: str) -> dict[str, str]:

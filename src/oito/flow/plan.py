@@ -144,7 +144,7 @@ class Planner:
         """Place an asset whose result depends on the outside world: its probe says whether that may have changed."""
         site = self.site
         is_source = not asset.inputs
-        borrowed = is_source and site.environment not in site.catalog.protected and asset.name not in self.collect
+        borrowed = is_source and site.environment != site.catalog.base and asset.name not in self.collect
         if borrowed and current and current.environment != site.environment:
             return Entry(asset, "fresh", current, note=f"reads {current.environment}'s", **known)
         context = Context(site, asset, known["inputs"], current, is_redefined=False)
