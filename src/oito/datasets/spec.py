@@ -19,7 +19,12 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True)
 class Check:
-    """A promise about rows. `rule` says which, the other fields what it needs; `share` of the rows must keep it."""
+    """A promise about rows. `rule` says which, the other fields what it needs; `share` of the rows must keep it.
+
+    What happens when it is broken is the `severity`: `fail` (the version is kept for looking at, and no pointer reaches
+    it), `warn` (it is told), `quarantine` (the rows are set aside; with a `share` below 1, more of them than that is a
+    failure). A check that cannot be applied, because its column vanished or has another type, is broken.
+    """
 
     rule: str
     columns: tuple[str, ...] = ()
@@ -34,9 +39,10 @@ class Check:
     def text(self) -> str:
         """The promise in words, as errors and pages show it."""
         names = ", ".join(self.columns)
-        low, high = f"{self.low:g}" if self.low is not None else "", f"{self.high:g}" if self.high is not None else ""
+        low, high = _number(self.low), _number(self.high)
         words = {
             "not_null": f"{names} is never missing",
+            "key": f"{names} names one row, and is never missing",
             "between": f"{names} is between {low or '-∞'} and {high or '∞'}",
             "unique": f"{names} is unique",
             "one_of": f"{names} is one of {', '.join(map(str, self.values))}",
@@ -45,6 +51,13 @@ class Check:
         }
         often = "" if self.share == 1.0 else f" in {self.share:.1%} of the rows"
         return words[self.rule] + often
+
+
+def _number(bound: float | None) -> str:
+    """Return a bound in few digits when they say all of it; "" is no bound."""
+    if bound is None:
+        return ""
+    return short if float(short := f"{bound:g}") == bound else repr(bound)
 
 
 def not_null(*columns: str, severity: Severity = "fail", share: float = 1.0) -> Check:
@@ -60,7 +73,7 @@ def not_null(*columns: str, severity: Severity = "fail", share: float = 1.0) -> 
 def between(
     column: str, low: float | None, high: float | None, *, severity: Severity = "fail", share: float = 1.0
 ) -> Check:
-    """Promise that a number lies in [low, high], both ends included; None is no bound, and missing values pass.
+    """Promise that a number lies in [low, high], both ends included; None is no bound, and missing values (null, NaN) pass.
 
     Example:
         >>> between("distance", 0, 6000).text
@@ -70,7 +83,10 @@ def between(
 
 
 def unique(*columns: str, severity: Severity = "fail") -> Check:
-    """Promise that no two rows have the same values in the columns."""
+    """Promise that no two rows have the same values in the columns; rows with a missing one are not compared.
+
+    Each row that repeats an earlier one breaks it.
+    """
     return Check("unique", columns, severity=severity)
 
 
@@ -91,17 +107,19 @@ def row_count(low: int | None = None, high: int | None = None, *, severity: Seve
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
-    """A dataset's declaration; `query` holds the SQL of one that has no function."""
+    """A dataset's declaration; `query` holds the SQL of one that has no function, `file` the place it was read from."""
 
     key: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     query: str = ""
+    file: str = ""
+    unreadable: str = ""  # why the SQL file could not be read
 
     word: ClassVar[str] = "dataset"
 
     @property
     def needs_function(self) -> bool:
-        return not self.query
+        return not (self.query or self.file)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -115,13 +133,14 @@ class DatasetSpec(Spec):
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
+        if self.unreadable:
+            yield self.unreadable
         for check in self.checks:
-            if not isinstance(check, Check):
-                yield f"{check!r} is no check"
-            elif check.severity not in {"fail", "warn", "quarantine"}:
-                yield f"severity is {check.severity!r}; it is fail, warn or quarantine"
-            elif check.severity == "quarantine" and check.rule == "row_count":
-                yield "row_count cannot quarantine: no single row breaks it"
+            yield from _faults(check)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what changes the result: the text of a query, not the file it stands in."""
+        return {name: value for name, value in super().identity().items() if name not in {"file", "unreadable"}}
 
 
 class _Dataset:
@@ -175,14 +194,47 @@ class _Dataset:
         Example:
             >>> busy = dataset.sql(query="SELECT origin, count(*) AS n FROM departures GROUP BY origin")
         """
+        unreadable = ""
         if file:
-            caller = sys._getframe(1).f_code.co_filename
-            query = (Path(caller).parent / file).read_text()
-        return Decorator(DatasetSpec(key=_names(key), checks=tuple(checks), query=query, description=description))
+            path = Path(sys._getframe(1).f_code.co_filename).parent / file
+            try:
+                query = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                unreadable = f"the SQL file {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        return Decorator(
+            DatasetSpec(
+                key=_names(key), checks=tuple(checks), query=query, file=file, unreadable=unreadable,
+                description=description,
+            )
+        )  # fmt: skip
 
 
 def _names(key: str | tuple[str, ...]) -> tuple[str, ...]:
     return (key,) if isinstance(key, str) else tuple(key)
+
+
+def _faults(check: Any) -> Iterator[str]:
+    if not isinstance(check, Check):
+        yield f"{check!r} is no check"
+        return
+    if check.severity not in {"fail", "warn", "quarantine"}:
+        yield f"severity is {check.severity!r}; it is fail, warn or quarantine"
+    if check.severity == "quarantine" and check.rule == "row_count":
+        yield "row_count cannot quarantine: no single row breaks it"
+    if not 0 <= check.share <= 1:
+        yield f"{check.rule}: share is {check.share!r}; it lies between 0 and 1"
+    if not check.columns and check.rule != "row_count":
+        yield f"{check.rule} names no column"
+    if check.rule in {"between", "row_count"}:
+        yield from _bound_faults(check)
+
+
+def _bound_faults(check: Check) -> Iterator[str]:
+    bounds = [bound for bound in (check.low, check.high) if bound is not None]
+    if any(isinstance(bound, bool) or not isinstance(bound, int | float) or bound != bound for bound in bounds):
+        yield f"{check.rule}: {check.low!r} and {check.high!r} are no bounds; they are numbers or None"
+    elif len(bounds) == 2 and bounds[0] > bounds[1]:
+        yield f"{check.rule}: {check.low!r} is above {check.high!r}, so no row can keep it"
 
 
 def _made(function: tuple[Any, ...], fields: dict[str, Any]) -> Any:
