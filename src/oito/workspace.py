@@ -79,7 +79,9 @@ class Workspace:
 
     @property
     def site(self) -> Site:
-        return Site(self.project, self.catalog, self.files, self.settings, self.environment, self.root)
+        return Site(
+            self.project, self.catalog, self.files, self.settings, self.environment, self.root, self.tell
+        )
 
     def run(self, *targets: str, collect: Sequence[str] = ()) -> runner.Outcome:
         """Bring the targets (all assets when there are none) up to date; raise the first error, if any step had one."""
