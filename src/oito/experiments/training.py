@@ -1,13 +1,11 @@
-"""How a design is trained on one split: every fit from a named seed, on one BLAS thread, with the user's way to fit."""
+"""How a design is trained on one split: every fit from a named seed, with the user's way to fit. Storing is done elsewhere."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -15,60 +13,75 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from oito.catalog.signature import Signature
-from oito.errors import StepFailed
+from oito.errors import DataError, OitoError, StepFailed, StepTimeout
 from oito.experiments import seeds
 from oito.experiments.metrics import Metric
 from oito.experiments.search import Trial, best, search
 from oito.experiments.splits import Split
-from oito.experiments.trained import predicted
+from oito.experiments.trained import predicted, shown, steady
+from oito.experiments.trials import TrialFile
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.uint32]
-Fit = Callable[[Any, "Sample", "Sample"], Any]
+Part = Literal["train", "valid", "learned", "test"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a fit is given: `X`, a frame with named columns, and `y`, the classes or values themselves, shape [rows]."""
+    """What a fit is given: `X`, a frame with named columns, and `y`, class numbers or values, float64 [rows]."""
 
     X: pl.DataFrame
-    y: NDArray[Any]
+    y: Floats
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The user's way to fit, or `estimator.fit`; `call` and `guarded` name the user's line when it raises.
+
+    One that takes `valid` may stop by it, so its last fit keeps train and valid apart; any other learns from both.
+    """
+
+    call: Callable[..., Any] | None
+    guarded: Callable[..., Any]
+    takes_valid: bool = False
 
 
 class Trainer:
-    """Fits estimators of one design on one training frame.
+    """Fits estimators on the parts of one training frame and asks them.
 
     Args:
         matrix, truth: the whole frame as the model sees it, and class numbers or values.
-        fit: the user's `(estimator, train, valid) -> estimator`, or None for `estimator.fit`.
+        seed: the root of the streams that fits and searches draw from.
     """
 
     def __init__(
-        self, signature: Signature, matrix: Floats, truth: Floats, split: Split, *, build: Callable[[dict[str, Any]], Any],
-        fit: Fit | None, seed: int,
-    ) -> None:  # fmt: skip
-        self.signature, self.matrix, self.truth, self.split = signature, matrix, truth, split
-        self._build, self._fit, self._seed = build, fit, seed
+        self, signature: Signature, matrix: Floats, truth: Floats, split: Split, *, fit: Fit, seed: int
+    ) -> None:
+        self.signature, self.matrix, self.truth = signature, matrix, truth
+        self.rows: Mapping[str, Rows] = {
+            "train": split.train,
+            "valid": split.valid,
+            "learned": np.concatenate([split.train, split.valid]),
+            "test": split.test,
+        }
+        self.sample = cache(self._sample)
+        self._fit, self._seed = fit, seed
 
-    def sample(self, rows: Rows) -> Sample:
-        truth: NDArray[Any] = self.truth[rows]
-        if self.signature.task == "classification":
-            truth = np.array(self.signature.classes)[truth.astype(np.intp)]
-        return Sample(self.signature.frame(self.matrix[rows]), truth)
+    def _sample(self, part: Part) -> Sample:
+        rows = self.rows[part]
+        return Sample(self.signature.frame(self.matrix[rows]), self.truth[rows])
 
-    def fitted(self, estimator: Any, rows: Rows, *names: str) -> Any:
-        """Return the estimator, fitted on the rows from the seed stream of that name.
+    def fitted(self, estimator: Any, part: Part, *names: str) -> Any:
+        """Return the estimator, fitted on a part from the seed stream of that name, the user's way if there is one.
 
         Raises:
-            StepFailed: the user's function returned nothing that predicts.
+            StepFailed: it raised, or the user's function returned nothing that predicts.
         """
         seeds.apply(estimator, seeds.stream(self._seed, *names))
-        train = self.sample(rows)
         with threadpool_limits(limits=1, user_api="blas"):
-            if self._fit is None:
-                estimator.fit(train.X, train.y)
-                return estimator
-            found = self._fit(estimator, train, self.sample(self.split.valid))
+            if self._fit.call is None:
+                return self.plainly(estimator, part)
+            found = self._fit.call(estimator=estimator, train=self.sample(part), valid=self.sample("valid"))
         if not hasattr(found, "predict"):
             raise StepFailed(
                 f"the fit returned {type(found).__name__}, which does not predict",
@@ -76,57 +89,76 @@ class Trainer:
             )
         return found
 
-    def said(self, estimator: Any, rows: Rows) -> Floats:
-        """Return the estimator's predictions as metrics take them: of two classes, the probability of the second."""
+    def final(self, estimator: Any) -> Any:
+        """Return the estimator that is kept, fitted on all that may be learned from."""
+        return self.fitted(estimator, "train" if self._fit.takes_valid else "learned", "fit")
+
+    def plainly(self, estimator: Any, part: Part) -> Any:
+        """Return the estimator after its own `fit`."""
+        sample = self.sample(part)
         with threadpool_limits(limits=1, user_api="blas"):
-            given = predicted(estimator, self.signature, self.matrix[rows])
-        return given[:, 1] if given.ndim == 2 and given.shape[1] == 2 else given
+            self._fit.guarded(estimator.fit, sample.X, sample.y)
+        return estimator
+
+    def said(self, estimator: Any, rows: Rows) -> Floats:
+        """Return an estimator's predictions of rows as metrics take them."""
+        return self.of(estimator, self.matrix[rows])
+
+    def of(self, estimator: Any, matrix: Floats) -> Floats:
+        """Return an estimator's predictions of a matrix as metrics take them."""
+        with steady():
+            return shown(self._fit.guarded(predicted, estimator, self.signature, matrix))
 
     def searched(
-        self, space: dict[str, Any], *, trials: int, metric: Metric, store: Path, tell: Callable[[str], None]
-    ) -> list[Trial]:
-        """Return the trials; those already stored by a run that was killed are not tried again.
+        self, space: Mapping[str, Any], build: Callable[[dict[str, Any]], Any], *, trials: int, metric: Metric,
+        finished: Sequence[Trial], store: TrialFile, tell: Callable[[str], None],
+    ) -> list[Trial]:  # fmt: skip
+        """Return the trials; those already finished by a run that was killed are not tried again.
 
         Raises:
-            StepFailed: every trial failed; the text is the first one's.
+            StepFailed: the first trial, that of the declared values, failed: then it is not the values that are wrong.
+            DataError: the metric does not exist on the rows that choose.
+            StepTimeout: the step's time is over.
         """
-        finished = _stored(store)
+        raised: list[OitoError] = []
 
         def objective(params: dict[str, Any], report: Callable[[int, float], None]) -> float:
-            estimator = self.fitted(self._build(params), self.split.train, "fit")
-            return metric.score(self.truth[self.split.valid], self.said(estimator, self.split.valid))
+            try:
+                estimator = self.fitted(build(params), "train", "fit")
+                return metric.score(self.truth[self.rows["valid"]], self.said(estimator, self.rows["valid"]))
+            except OitoError as error:
+                raised.append(error)
+                raise
 
         def keep(trial: Trial) -> None:
-            store.parent.mkdir(parents=True, exist_ok=True)
-            with store.open("a") as stream:
-                stream.write(json.dumps(trial.data(), default=float) + "\n")
-            value = f"{metric.name} {trial.value:.4f}" if trial.value is not None else trial.error
-            tell(f"trial {trial.number + 1} of {trials}: {value}")
+            if trial.state == "failed" and raised and isinstance(raised[-1], StepTimeout):
+                raise raised[-1]
+            if trial.state == "failed" and trial.number == 0:
+                raise raised[0] if raised else self._unmeasured(metric)
+            store.keep(trial)
+            result = f"{metric.name} {trial.value:.4f}" if trial.value is not None else trial.error.partition("\n")[0]
+            tell(f"trial {trial.number + 1} of {trials}: {result}")
 
-        direction = self.direction(metric)
-        found = search(
-            space, objective, trials=trials, study_seed=seeds.stream(self._seed, "search"), direction=direction,
+        return search(
+            space, objective, trials=trials, study_seed=seeds.stream(self._seed, "search"), direction=direction(metric),
             finished=finished, on_trial=keep,
         )  # fmt: skip
-        if all(trial.state != "ok" for trial in found):
-            raise StepFailed(f"all {len(found)} trials failed; the first: {found[0].error}")
-        return found
 
-    @staticmethod
-    def direction(metric: Metric) -> Any:
-        return "maximize" if metric.greater_is_better else "minimize"
-
-    def best(self, trials: Sequence[Trial], metric: Metric) -> Trial:
-        return best(trials, direction=self.direction(metric))
-
-
-def store_name(*parts: str) -> str:
-    """Return the file name under which the trials of one search are kept while it runs."""
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:24] + ".jsonl"
+    def _unmeasured(self, metric: Metric) -> DataError:
+        truth = self.truth[self.rows["valid"]]
+        seen = [str(self.signature.classes[int(code)]) for code in np.unique(truth)] if self.signature.classes else []
+        return DataError(
+            f"{metric.name} does not exist on the {len(truth)} rows that choose",
+            known=f"their labels are {', '.join(seen)}" if seen else "",
+            next="widen valid= of the split, or search for another metric",
+        )
 
 
-def _stored(store: Path) -> list[Trial]:
-    if not store.exists():
-        return []
-    lines = store.read_text().split("\n")[:-1]  # a line without its end was being written when the process died
-    return [Trial(**json.loads(line)) for line in lines]
+def direction(metric: Metric) -> Literal["maximize", "minimize"]:
+    """Return which way a metric is better."""
+    return "maximize" if metric.greater_is_better else "minimize"
+
+
+def best_of(trials: Sequence[Trial], metric: Metric) -> Trial:
+    """Return the best trial, the earliest among equals."""
+    return best(trials, direction=direction(metric))
