@@ -244,7 +244,7 @@ def homogeneity_p(before: Ints, now: Ints, *, unseen: int = 0) -> float:
     if not seen.sum(axis=1).all():
         return 1.0
     is_rare = _expected(seen).min(axis=0) < EXPECTED
-    rare, table = seen[:, is_rare].sum(axis=1) + [0, unseen], seen[:, ~is_rare]
+    rare, table = np.array([0, unseen]) + seen[:, is_rare].sum(axis=1), seen[:, ~is_rare]
     if rare.any():
         table = np.column_stack([rare, table])
         if table.shape[1] > 2 and _expected(table)[:, 0].min() < EXPECTED:
