@@ -23,10 +23,17 @@ class LabelsSpec(Spec):
 
     word: ClassVar[str] = "labels"
 
+    @property
+    def is_external(self) -> bool:  # type: ignore[override]  # what people answer is outside; other label sets have none
+        """Whether answers, which no input shows, can change the result."""
+        return self.asks_people
+
     def faults(self) -> Iterator[str]:
         yield from super().faults()
         if self.asks_people and len(self.classes) < 2:
             yield "people need classes= to choose from, at least two"
+        if len(set(self.classes)) < len(self.classes):
+            yield "classes has the same class twice"
         if not self.asks_people and self.known_at is None:
             yield "known_at= is missing: the column of the moment when the truth became known"
 
@@ -55,8 +62,9 @@ def labels(
         time: the column of the moment at which the question is asked.
         known_at: the column of the moment when the truth became known; a row without a label has none.
         label: the column of the truth; by default the column named like the function.
-        classes: the answers that people may give.
-        asks_people: rows without a label are put into a queue, and answers given there fill them.
+        classes: the answers that people may give; a text of another class in the data is an error.
+        asks_people: rows without a label are put into a queue, and answers given there fill them. The label column may
+            then be absent, and a column `score` (a model's probability, 0..1) puts the uncertain rows first.
 
     Example:
         >>> @labels(entity="flight_id", time="asked_at", known_at="arrived_at")
