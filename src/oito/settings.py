@@ -34,6 +34,7 @@ SETTINGS = (
     Setting("seed", 0, "The root of all random seeds."),
     Setting("packages", "exact", "How package versions enter fingerprints: exact, minor or off."),
     Setting("strict", False, "Whether an undeclared read of a file is an error instead of a warning."),
+    Setting("online", True, "Whether feature views are kept ready for endpoints after each run."),
     Setting("trusted", (), "Dotted names of your own classes that may be rebuilt from model files."),
     Setting("port", 8787, "Port of the pages (oito up)."),
     Setting("serve_port", 8000, "Port of an endpoint (oito serve)."),

@@ -87,6 +87,10 @@ class ExperimentSpec(Spec):
     def needs_function(self) -> bool:
         return False
 
+    def identity(self) -> dict[str, Any]:
+        """Return the values that change the result; gates only decide whether it passes."""
+        return {name: value for name, value in super().identity().items() if name != "gate"}
+
     def faults(self) -> Iterator[str]:
         yield from super().faults()
         if self.trials < 1:

@@ -65,7 +65,7 @@ def read(site: Site, version: Version, *, as_type: Any = None, at: pl.DataFrame 
 def settled(site: Site, asset: Asset, version: Version) -> None:
     """Bring the online store of the environment to what the view says now; the same again costs one look."""
     spec = _spec(asset)
-    if spec.on_request:
+    if spec.on_request or not site.settings.online:
         return
     now = site.now()
     mark = f"{version.id}@{text(now)}"

@@ -75,7 +75,7 @@ class _Loop:
             raise BadInput(
                 "the project has no monitor to replay" if not watchers else f"there is no monitor {monitor!r}"
             )
-        self.site = site
+        self.site = replace(site, project=_without_baselines(site.project))
         self.monitor = site.project.asset(monitor or watchers[0].name)
         self.endpoint = site.project.asset(self.monitor.names("endpoint")[0])
         self.experiment = site.project.asset(self.endpoint.names("model")[0])
@@ -115,7 +115,9 @@ class _Loop:
         return results
 
     def _site(self, catalog: Catalog, environment: str, project: Project) -> Site:
-        return Site(project, catalog, self.site.files, self.site.settings, environment, self.site.root)
+        settings = self.site.settings
+        offline = replace(settings, values={**settings.values, "online": False})  # nobody serves here
+        return Site(project, catalog, self.site.files, offline, environment, self.site.root)
 
     def _under(self, policy: str) -> Project:
         """Return the project with the monitor's rule, and the number of trials, replaced; asset for asset the same otherwise."""
@@ -212,6 +214,15 @@ def _metrics(told: pl.DataFrame, task: str) -> dict[str, float]:
             (told["label"] == classes[1]).cast(pl.Float64).to_numpy(), told["score"].to_numpy()
         )
     return figures
+
+
+def _without_baselines(project: Project) -> Project:
+    """Return the project whose designs train no baselines: they are for judging a design, not a policy."""
+    plain: dict[str, Asset] = {}
+    for name, asset in project.assets.items():
+        spec: Any = asset.spec
+        plain[name] = replace(asset, spec=replace(spec, baselines=())) if asset.kind.word == "model" else asset
+    return replace(project, assets=plain)
 
 
 def _name(policy: str) -> str:
