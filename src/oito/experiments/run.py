@@ -18,7 +18,7 @@ from oito.catalog.records import Version
 from oito.catalog.signature import Signature, infer
 from oito.clock import text
 from oito.errors import DataError, OitoError
-from oito.experiments import environment, gates, importance, judged_rows, model_files, report, splits
+from oito.experiments import gates, importance, judged_rows, model_files, report, splits
 from oito.experiments.metrics import Metric
 from oito.experiments.metrics import metric as metric_of
 from oito.experiments.search import at_the_edge
@@ -26,6 +26,7 @@ from oito.experiments.spec import ByTime, ExperimentSpec
 from oito.experiments.trained import Trained, answers, opened
 from oito.experiments.training import Fit, Trainer, best_of
 from oito.experiments.trials import TrialFile
+from oito.flow import machine
 from oito.flow.project import Asset
 from oito.flow.site import Context, Gate, Made, Site
 from oito.names import duration
@@ -81,7 +82,7 @@ def make(context: Context) -> Made:
         "params": dict(chosen.params), "trial": chosen.number, "trials": [each.data() for each in trials],
         "space": lesson.design.described_space(), "at_the_edge": at_the_edge(lesson.design.space, chosen.params),
         "importance": _importance(lesson, estimator), "estimator": type(estimator).__name__,
-        "environment": environment.describe(),
+        "environment": machine.describe(),
     })  # fmt: skip
     headline = {n: f["value"] for n, f in record["report"]["headline"].items() if f["value"] is not None}
     context.say(", ".join(f"{name} {value:.4f}" for name, value in headline.items()))

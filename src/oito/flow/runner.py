@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import signal
 import sys
@@ -19,12 +18,11 @@ from oito.catalog.catalog import Change
 from oito.catalog.records import NewVersion, Run, Step, Version
 from oito.clock import stopwatch
 from oito.errors import CheckFailed, GateRefused, OitoError, StepBlocked, StepTimeout
-from oito.flow import bundle
+from oito.flow import bundle, stored
 from oito.flow.plan import SETTLED, Entry, Planner
 from oito.flow.project import Asset
-from oito.flow.site import ROWS, Context, Gate, Made, Site, failed
+from oito.flow.site import Context, Gate, Made, Site, failed
 from oito.names import duration
-from oito.storage.digests import digest
 
 HEARTBEAT_S = 2.0
 ROUNDS = 2  # one pass, and one more when a monitor asked for something
@@ -146,7 +144,7 @@ class _Run:
             asset=entry.asset.name, kind=fits.kind, fingerprint=entry.fingerprint, definition=entry.definition,
             content=fits.content, parts=entry.parts, inputs=[(role, v.id) for role, v in entry.inputs.items()],
             rows=fits.rows, size_bytes=fits.size_bytes, record=fits.record, tables=fits.tables, files=fits.files,
-            metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=_digests(fits.tables, fits.files),
+            metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=stored.digests(fits.tables, fits.files),
         )  # fmt: skip
         with self.site.catalog.change() as change:
             identity = versions.insert(change.rows, new, at=change.at, environment=self.site.environment, run=self.id)
@@ -201,24 +199,13 @@ class _Run:
 
     def _stored(self, entry: Entry, made: Made, context: Context) -> NewVersion:
         """Store what is not stored yet and describe the version; bytes come first, the catalog last."""
-        from oito.storage import tables
-
-        files = self.site.files
-        main = (
-            made.table if made.table is not None else (None if made.frame is None else tables.write(files, made.frame))
-        )
-        stored = {} if main is None else {ROWS: main}
-        stored |= {name: tables.write(files, frame) for name, frame in made.frames.items()}
-        names = {name: files.put(data) for name, data in sorted(made.files.items())}
-        content = made.content or _content(main, names, made.record)
-        tables_data = {name: table.data() for name, table in stored.items()}
+        kept = stored.store(self.site.files, made)
         inputs = [(role, v.id) for role, v in {**entry.inputs, **context.touched}.items()]
-        size = sum(table.size_bytes for table in stored.values()) + sum(len(data) for data in made.files.values())
         return NewVersion(
             asset=entry.asset.name, kind=entry.asset.kind.word, state="ok" if made.broken is None else "broken",
-            fingerprint=entry.fingerprint, definition=entry.definition, content=content, parts=entry.parts,
-            inputs=inputs, rows=main.rows if main is not None else None, size_bytes=size, record=made.record,
-            tables=tables_data, files=names, metrics=made.metrics, digests=_digests(tables_data, names),
+            fingerprint=entry.fingerprint, definition=entry.definition, content=kept.content, parts=entry.parts,
+            inputs=inputs, rows=kept.rows, size_bytes=kept.size_bytes, record=made.record, tables=kept.tables,
+            files=kept.files, metrics=made.metrics, digests=stored.digests(kept.tables, kept.files),
         )  # fmt: skip
 
     def _is_gated(self, asset: Asset) -> bool:
@@ -384,13 +371,3 @@ def _captured(lines: list[str]) -> Iterator[None]:
             yield
     finally:
         lines += printed.getvalue().splitlines()
-
-
-def _content(main: Any, files: Mapping[str, str], record: Mapping[str, Any]) -> str:
-    if files:
-        return digest(("files", main.content if main is not None else "", dict(sorted(files.items()))))
-    return main.content if main is not None else digest(json.dumps(record, sort_keys=True))
-
-
-def _digests(tables: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> list[str]:
-    return [part[0] for table in tables.values() for part in table["parts"]] + list(files.values())

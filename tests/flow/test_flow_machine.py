@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from oito.experiments.environment import describe, differences
+from oito.flow.machine import describe, differences
 
 THEN: dict[str, Any] = {
     "python": "CPython 3.11.7",
@@ -67,7 +67,7 @@ def test_the_description_is_plain_data_that_json_keeps() -> None:
 _SAY = """
 import json, sys
 import sklearn.linear_model
-from oito.experiments.environment import describe
+from oito.flow.machine import describe
 json.dump(describe(), sys.stdout)
 """
 
