@@ -246,3 +246,16 @@ def kind(notes): return notes.drop("told")
     assert (made.rows, made.record["unknown"], made.record["known_at"]) == (0, 5, "known_at")
     actions.give(site, "kind", "n0", "ham")
     assert site.read(_run(site)).collect()["kind"].to_list() == ["ham"]
+
+
+def test_a_score_puts_the_uncertain_rows_first_and_is_no_field_of_a_request(tmp_path: Path) -> None:
+    scored = PROJECT.replace(".drop(", """.with_columns(score=pl.Series([0.9, 0.6, float("nan"), 0.5, 0.1])).drop(""")
+    site = _site(tmp_path, project=scored)
+    made = _run(site)
+    assert made.record["context"] == ["text"]
+    asked = actions.show_queue(site, "kind").data["queue"]
+    doubts = [(row["id"], row["reason"]) for row in asked if row["reason"] == "uncertain"]
+    assert doubts == [
+        pair for pair in [("n3", "uncertain"), ("n1", "uncertain"), ("n0", "uncertain")] if pair in doubts
+    ]
+    assert sorted(row["id"] for row in asked) == ["n0", "n1", "n2", "n3"] and len(doubts) >= 2

@@ -214,3 +214,16 @@ def test_rows_are_the_labels_rows_whatever_the_views_hold(tmp_path: Path) -> Non
     found = design.frame()
     assert found.frame.height == ROWS
     assert found.frame.filter(pl.col("carrier") != "UA")["last_delay"].null_count() == ROWS - (ROWS + 2) // 3
+
+
+def test_a_changed_design_is_a_new_content_and_a_comment_is_not(tmp_path: Path) -> None:
+    first = _design(tmp_path).site.catalog.find("lateness", "dev")
+    again = _design(tmp_path, ("    return LogisticRegression", "    # plain\n    return LogisticRegression"))
+    assert again.site.catalog.find("lateness", "dev") == first
+    changed = _design(tmp_path, ("LogisticRegression(C=strength)", "LogisticRegression(C=strength, tol=0.01)"))
+    assert changed.site.catalog.find("lateness", "dev").content != first.content
+
+
+def test_only_the_newest_rows_are_examined_where_asked(tmp_path: Path) -> None:
+    found = _design(tmp_path).examined(lint_rows=100)
+    assert found.report["linted_rows"] == 100 and found.frame.height == ROWS

@@ -13,7 +13,6 @@ from oito.catalog.records import Version
 from oito.clock import VirtualClock
 from oito.eight import KINDS
 from oito.errors import BadInput, DeclarationError, OitoError, StepFailed
-from oito.flow import runner
 from oito.flow.project import load
 from oito.flow.site import Site
 from oito.flow.space import Choice, Float
@@ -59,17 +58,12 @@ def _site(root: Path, body: str = BODY, project: str = PROJECT) -> Site:
     )  # fmt: skip
 
 
-def _made(site: Site) -> Version:
-    runner.run(site, ["lateness"]).raise_first()
-    return site.catalog.find("lateness", "dev")
-
-
 def _design(root: Path, body: str = BODY, project: str = PROJECT) -> Design:
     site = _site(root, body, project)
     return Design(site, site.project.asset("lateness"), {})
 
 
-def test_a_design_is_described_without_any_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_design_is_described_without_any_data(tmp_path: Path) -> None:
     site = _site(tmp_path)
     asset = site.project.asset("lateness")
     from oito.flow.site import Context
@@ -140,7 +134,7 @@ def test_an_error_of_the_function_names_its_line(tmp_path: Path) -> None:
 def test_without_versions_a_frame_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(OitoError) as caught:
         _design(tmp_path).frame()
-    assert caught.value.what == "lateness has no data to learn from: late, record, calendar was never made"
+    assert caught.value.what == "lateness has no data to learn from: late, record, calendar were never made"
     assert caught.value.next == "oito run late record calendar"
 
 

@@ -29,7 +29,7 @@ def show_next(site: Site, asset: str, *, who: str = "") -> Page:
     if not left:
         text = Text(f"Nothing is left to label. `oito run {asset}` takes the answers in.", tone="good")
         return Page(f"{asset}: nothing to label", [text], {"asset": asset, "item": None, "left": 0})
-    row = left[0]
+    row = queue.rows_of(site, found, left[:1])[0]
     form = Form("label give", {"asset": asset, "item": row["item"], "who": who}, title="Answer")
     blocks: list[Block] = [item_facts(row), Facts([("classes", ", ".join(spec.classes)), ("left", len(left))]), form]
     blocks.append(Form("label skip", {"asset": asset, "item": row["item"], "who": who}, title="Skip"))
@@ -112,8 +112,9 @@ def show_queue(site: Site, asset: str, *, who: str = "", limit: int = 20) -> Pag
 
     found, _ = queue.asking(site, asset)
     left = queue.waiting(site, found, who)
-    data = {"asset": asset, "left": len(left), "queue": [plain(row) for row in left[:limit]], "next": None}
-    return Page(f"{asset}: {len(left)} rows wait", [queue_table(left[:limit])], data)
+    rows = queue.rows_of(site, found, left[:limit])
+    data = {"asset": asset, "left": len(left), "queue": [plain(row) for row in rows], "next": None}
+    return Page(f"{asset}: {len(left)} rows wait", [queue_table(rows)], data)
 
 
 @action("label agreement", group="labels", page="/labels/{asset}/agreement")
@@ -203,7 +204,7 @@ def _after(site: Site, asset: str, item: str, title: str, label: Any, who: str) 
 
     found, _ = queue.asking(site, asset)
     left = queue.waiting(site, found, who or site.catalog.who)
-    following = left[0]["item"] if left else None
+    following = left[0][0] if left else None
     facts = Facts([("left", len(left)), ("next question", following), ("take answers in", f"oito run {asset}")])
     data = {"asset": asset, "item": item, "label": label, "left": len(left), "following": following}
     blocks: list[Block] = [facts]

@@ -45,9 +45,9 @@ def asset_blocks(site: Site, asset: Asset, version: Version | None) -> list[Bloc
         blocks.append(Facts([("alpha", found.alpha), ("from", found.low), ("to", found.high)], title="Agreement"))
     except DataError:
         pass  # nobody's answers can be compared yet
-    blocks.append(queue_table(left[:10]))
+    blocks.append(queue_table(queue.rows_of(site, asset, left[:10])))
     if left:
-        values = {"asset": asset.name, "item": left[0]["item"]}
+        values = {"asset": asset.name, "item": left[0][0]}
         blocks.append(Form("label give", values, title="Answer the first"))
     rows: list[list[Cell]] = [[a.at, a.who, a.item, a.label, a.note] for a in reversed(history[-20:])]
     blocks.append(

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from oito.catalog import answers
 from oito.catalog.records import Version
 from oito.errors import BadInput
@@ -50,28 +52,32 @@ def order(questions: Sequence[str], *, seed: str, scores: Mapping[str, float] | 
     return found
 
 
-def waiting(site: Site, asset: Asset, who: str = "") -> list[dict[str, Any]]:
-    """Return the rows that `who` may be asked, in order, each with its `item` and the `reason` of its place.
+def waiting(site: Site, asset: Asset, who: str = "") -> list[tuple[str, str]]:
+    """Return (item, reason) of what `who` may be asked, in order; the reason is "tie", "random" or "uncertain".
 
-    What `who` answered or skipped is left out; other people's answers are never part of a row. Without `who`, all that
-    is open. A row that others answered stays until the next run takes their answers in, behind those nobody answered.
+    What `who` answered or skipped is left out. Without `who`, all that is open. A row that others answered stays until
+    the next run takes their answers in, behind those nobody answered.
     """
-    version = site.catalog.find(asset.name, site.environment)
-    rows = {row["item"]: row for row in site.table(version, QUEUE).collect().to_dicts()}
+    queue = _table(site, asset)
+    score = pl.col(SCORE).cast(pl.Float64).fill_nan(None) if _has_score(queue) else pl.lit(None, pl.Float64)
+    rows = queue.select("item", score.alias(SCORE)).collect()
+    scores = dict(rows.drop_nulls().rows())
     cast = ballots(answers.listed(site.catalog.rows, asset.name, history=True))
-    scores = {item: float(row[SCORE]) for item, row in rows.items() if isinstance(row.get(SCORE), int | float)}
-    found = order(list(rows), seed=f"{site.settings.seed}/{asset.name}", scores=scores)
-    open_ = [
-        (_urgency(cast.get(item)), {**rows[item], "reason": "tie" if _is_tied(cast.get(item)) else reason})
+    found = order(rows["item"].to_list(), seed=f"{site.settings.seed}/{asset.name}", scores=scores)
+    left = [
+        (item, "tie" if _is_tied(cast.get(item)) else reason)
         for item, reason in found
         if item not in cast or who not in cast[item].standing
     ]
-    return [row for _, row in sorted(open_, key=lambda pair: pair[0])]
+    return sorted(left, key=lambda place: _urgency(cast.get(place[0])))
 
 
-def next_item(site: Site, asset: Asset, who: str) -> dict[str, Any] | None:
-    """Return the row that `who` is to be asked now, or None when there is none left for them."""
-    return next(iter(waiting(site, asset, who)), None)
+def rows_of(site: Site, asset: Asset, places: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the rows of places in the queue, each with its `item` and `reason`; no answer is ever part of a row."""
+    wanted = [item for item, _ in places]
+    rows = _table(site, asset).filter(pl.col("item").is_in(wanted)).collect().to_dicts()
+    by_item = {row["item"]: row for row in rows}
+    return [{**by_item[item], "reason": reason} for item, reason in places]
 
 
 def known_item(site: Site, asset: Asset, written: str) -> str:
@@ -121,9 +127,14 @@ def asking(site: Site, name: str) -> tuple[Asset, LabelsSpec]:
     )
 
 
-def open_rows(site: Site, version: Version) -> int:
-    """Return how many rows of a version wait for people."""
-    return int(version.tables[QUEUE]["rows"]) if QUEUE in version.tables else 0
+def _table(site: Site, asset: Asset) -> pl.LazyFrame:
+    rows: pl.LazyFrame = site.table(site.catalog.find(asset.name, site.environment), QUEUE)
+    return rows
+
+
+def _has_score(queue: pl.LazyFrame) -> bool:
+    dtype = queue.collect_schema().get(SCORE)
+    return dtype is not None and dtype.is_numeric()
 
 
 def _untaken(items_left: Any, taken: set[str]) -> str | None:

@@ -22,7 +22,7 @@ def lint(site: Site, asset: str) -> Page:
     if declared.kind.word != "model":
         raise BadInput(f"{asset} is a {declared.kind.word}, not a model", where=declared.place)
     design = Design(site, declared, site.catalog.resolve_all(site.environment))
-    found = design.frame(lenient=True)
+    found = design.examined()
     pairs: list[tuple[str, Cell]] = [
         ("rows", found.frame.height), ("inputs", found.frame.width), ("leaks", len(found.leaks)),
         ("warnings", len(found.findings) - len(found.leaks)), ("labels", found.report["labels"]),

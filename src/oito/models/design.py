@@ -14,7 +14,7 @@ from oito.flow.site import Context, Site
 from oito.flow.space import Choice, Float, Int, first_values
 from oito.models import baselines as ladder
 from oito.models import estimators
-from oito.models.frame import TrainingFrame, Wanted, refuse_leaks, training_frame
+from oito.models.frame import LINT_ROWS, TrainingFrame, Wanted, refuse_leaks, training_frame
 from oito.models.spec import ModelSpec, Task
 from oito.names import did_you_mean
 
@@ -91,37 +91,47 @@ class Design:
         labels: Version | None = None,
         features: Mapping[str, Version] | None = None,
         cut_off: datetime | None = None,
-        *,
-        lenient: bool = False,
     ) -> TrainingFrame:
         """Return the labels known at `cut_off` (by default now), each with every feature as it was known when asked.
 
         Args:
             labels, features: the versions to take, the views by name; by default those that the design was read with.
-            lenient: hand out a frame with leaks too, to look at its findings.
 
         Raises:
             LeakFound: a feature holds what is not known when the question is asked.
             StepBlocked: a version is not there.
             MissingColumn, DataError: see `training_frame`.
         """
+        found = self.examined(labels, features, cut_off, lint_rows=LINT_ROWS)
+        refuse_leaks(found, self._wanted)
+        return found
+
+    def examined(
+        self,
+        labels: Version | None = None,
+        features: Mapping[str, Version] | None = None,
+        cut_off: datetime | None = None,
+        *,
+        lint_rows: int | None = None,
+    ) -> TrainingFrame:
+        """Return what `frame` does, leaks and all, to look at its findings; `lint_rows` of the newest rows are examined."""
         known = {**self.inputs, **(features or {})}
         absent = [name for name in self.features if name not in known]
         taken = labels or self.inputs.get(self.labels)
         if taken is None or absent:
             lacking = [*([self.labels] if taken is None else []), *absent]
             raise StepBlocked(
-                f"{self.name} has no data to learn from: {', '.join(lacking)} was never made",
+                f"{self.name} has no data to learn from: {', '.join(lacking)} {'was' if len(lacking) == 1 else 'were'} never made",
                 where=self.asset.place,
                 next=f"oito run {' '.join(lacking)}",
             )
-        wanted = Wanted(self.name, self.asset.place, self.task, self.spec.request, self.spec.exclude)
         views = {name: known[name] for name in self.features}
         moment = cut_off or self.cut_off or self.site.now()
-        found = training_frame(self.site, wanted, labels=taken, views=views, cut_off=moment)
-        if not lenient:
-            refuse_leaks(found, wanted)
-        return found
+        return training_frame(self.site, self._wanted, labels=taken, views=views, cut_off=moment, lint_rows=lint_rows)
+
+    @property
+    def _wanted(self) -> Wanted:
+        return Wanted(self.name, self.asset.place, self.task, self.spec.request, self.spec.exclude)
 
     def described_space(self) -> dict[str, Any]:
         """Return the space as plain data; a fixed value is of the kind "fixed"."""

@@ -21,6 +21,7 @@ from oito.models.linter import Finding, View, lint
 from oito.names import did_you_mean
 
 ASKED = "\0asked at"  # in the questions handed to a view: a name that none of its columns has
+LINT_ROWS = 50_000  # the newest rows tell what all would: a leak is made anew with every row
 _DERIVE = "derive a number from it in a feature view, such as its hour or its age in days"
 
 
@@ -77,12 +78,21 @@ class _Inputs:
 
 
 def training_frame(
-    site: Site, wanted: Wanted, *, labels: Version, views: Mapping[str, Version], cut_off: datetime
+    site: Site,
+    wanted: Wanted,
+    *,
+    labels: Version,
+    views: Mapping[str, Version],
+    cut_off: datetime,
+    lint_rows: int | None = None,
 ) -> TrainingFrame:
     """Return the labels known at `cut_off` joined with the views as known at each label's time, examined for leaks.
 
     Inputs are the labels' context columns (or those that the design names), then the views' columns, less `exclude`.
     Times are never inputs; a text of more than 255 values is left out with a finding, unless the design names it.
+
+    Args:
+        lint_rows: how many of the newest rows are examined; None is all of them.
 
     Raises:
         MissingColumn: the design or a view names a column that is not there.
@@ -112,6 +122,7 @@ def training_frame(
         "labels": labels.ref, "rows": rows.height, "cut_off": text(cut_off),
         "views": {view.name: dict(view.report) for view in attached}, "left_out": inputs.left_out,
         "request": [name for name in frame.columns if name in rows.columns], "request_fields": list(record["context"]),
+        "linted_rows": min(lint_rows or rows.height, rows.height),
     }  # fmt: skip
     return TrainingFrame(
         frame=frame,
@@ -121,7 +132,7 @@ def training_frame(
         known_at=rows[record["known_at"]],
         entity=rows.select(record["entity"]),
         report=report,
-        findings=[*_linted(frame, rows, record, attached), *inputs.findings],
+        findings=[*_linted(frame, rows, record, attached, lint_rows or rows.height), *inputs.findings],
     )
 
 
@@ -262,19 +273,14 @@ def _truth(label: pl.Series, wanted: Wanted) -> pl.Series:
 
 
 def _linted(
-    frame: pl.DataFrame, rows: pl.DataFrame, record: Mapping[str, Any], attached: Sequence[_Attached]
+    frame: pl.DataFrame, rows: pl.DataFrame, record: Mapping[str, Any], attached: Sequence[_Attached], lint_rows: int
 ) -> list[Finding]:
     events = [view.event.alias(_event(view)) for view in attached if view.event is not None]
     whole = frame.with_columns(rows[record["label"]], rows[record["time"]], rows[record["known_at"]], *events)
-    views = list(_views(frame, attached))
     return lint(
-        whole,
-        target=record["label"],
-        features=frame.columns,
-        event_time=record["time"],
-        known_at=record["known_at"],
-        views=views,
-    )
+        whole.tail(lint_rows), target=record["label"], features=frame.columns, event_time=record["time"],
+        known_at=record["known_at"], views=list(_views(frame, attached)),
+    )  # fmt: skip
 
 
 def _views(frame: pl.DataFrame, attached: Sequence[_Attached]) -> Iterator[View]:
