@@ -45,9 +45,9 @@ def parse(given: Sequence[str]) -> Told:
     if not given or (not words and any(word in {"-h", "--help"} for word in given)):
         return Told(None, help=_overview(known), is_asked=bool(given))
     if given[0] == "--version":
-        from oito import __version__
+        from importlib.metadata import version
 
-        return Told(None, help=f"oito {__version__}\n", is_asked=True)
+        return Told(None, help=f"oito {version('oito')}\n", is_asked=True)
     name = _command(given, known)
     action, is_service = known[name]
     parser = _parser(action)

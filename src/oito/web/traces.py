@@ -88,19 +88,14 @@ def thin(y: Sequence[float | None]) -> list[int]:
         >>> len(kept) <= 800, 5000 in kept, kept[0], kept[-1]
         (True, True, 0, 10000)
     """
-    import numpy as np
-
-    values = np.asarray(y, dtype=float)
-    edges = np.linspace(0, len(values), _CHUNKS + 1).astype(int)
     kept: set[int] = set()
+    edges = [len(y) * number // _CHUNKS for number in range(_CHUNKS + 1)]
     for start, end in pairwise(edges):
-        chunk = values[start:end]
-        known = np.flatnonzero(np.isfinite(chunk))
-        if len(known):
-            seen = chunk[known]
-            kept.update(int(start + known[i]) for i in (0, -1, seen.argmin(), seen.argmax()))
+        seen = [(value, index) for index in range(start, end) if (value := y[index]) is not None and isfinite(value)]
+        if seen:
+            kept.update(index for _, index in (seen[0], seen[-1], min(seen), max(seen)))
         elif end > start:
-            kept.add(int(start))
+            kept.add(start)
     return sorted(kept)
 
 
