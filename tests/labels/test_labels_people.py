@@ -259,3 +259,13 @@ def test_a_score_puts_the_uncertain_rows_first_and_is_no_field_of_a_request(tmp_
         pair for pair in [("n3", "uncertain"), ("n1", "uncertain"), ("n0", "uncertain")] if pair in doubts
     ]
     assert sorted(row["id"] for row in asked) == ["n0", "n1", "n2", "n3"] and len(doubts) >= 2
+
+
+@pytest.mark.parametrize("file", ["../answers.jsonl", "/tmp/answers.jsonl", "project.py", ".oito/catalog.db"])
+def test_answers_never_touch_another_file(tmp_path: Path, file: str) -> None:
+    site = _site(tmp_path)
+    _run(site)
+    for action in (actions.export, actions.import_answers):
+        with pytest.raises(BadInput) as caught:
+            action(site, "kind", file)
+        assert caught.value.what == f"{file!r} cannot hold answers" and caught.value.next == 'write "answers.jsonl"'

@@ -145,13 +145,13 @@ def export(site: Site, asset: str, file: str) -> Page:
 
     Args:
         asset: a label set that asks people.
-        file: where to write, relative to the project folder.
+        file: where to write, a name ending in .jsonl, relative to the project folder.
     """
     from oito.labels import queue
 
     queue.asking(site, asset)
     history = answers.listed(site.catalog.rows, asset, history=True)
-    path = site.root / file
+    path = exchange.path_in(site.root, file)
     path.write_text(exchange.lines(history), encoding="utf-8")
     pairs = Facts([("file", str(path)), ("answers", len(history))])
     return Page(
@@ -165,14 +165,14 @@ def import_answers(site: Site, asset: str, file: str, *, who: str = "") -> Page:
 
     Args:
         asset: a label set that asks people.
-        file: where to read, relative to the project folder.
+        file: where to read, a name ending in .jsonl, relative to the project folder.
         who: the person of lines that name nobody; by default the one that acts.
     """
     from oito.labels import queue
 
     found, spec = queue.asking(site, asset)
     items = queue.known_items(site, found, site.catalog.find(asset, site.environment))
-    path = site.root / file
+    path = exchange.path_in(site.root, file)
     if not path.is_file():
         raise BadInput(f"there is no file {file}", known=f"looked in {site.root}")
     given = exchange.parsed(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from oito.catalog.records import Answer
@@ -27,6 +28,23 @@ class Line:
     who: str
     at: str
     note: str
+
+
+def path_in(root: Path, file: str) -> Path:
+    """Return the path of a file of answers inside the project folder: a page's form may name it, so no other file is touched.
+
+    Raises:
+        BadInput: it lies elsewhere, or its name does not end in `.jsonl`.
+
+    Example:
+        >>> path_in(Path("/project"), "answers.jsonl").name
+        'answers.jsonl'
+    """
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()) or path.suffix != ".jsonl":
+        known = "answers are kept in files of JSON lines inside the project folder"
+        raise BadInput(f"{file!r} cannot hold answers", where=str(root), known=known, next='write "answers.jsonl"')
+    return path
 
 
 def lines(history: Sequence[Answer]) -> str:
