@@ -62,13 +62,7 @@ def accepted(site: Site, version: Version, *, outputs: tuple[str, ...], window: 
     """
     record = version.record
     signature = Signature.from_data(record["signature"])
-    target = Target(
-        tuple(record["entity"]),
-        record["time"],
-        record["label"],
-        tuple(signature.classes),
-        str(record.get("metric") or ""),
-    )
+    target = Target(tuple(record["entity"]), record["time"], record["label"], tuple(signature.classes))
     rows: pl.DataFrame = site.table(version, "test", as_type=pl.DataFrame)
     y = rows["truth"].cast(pl.Float64).to_numpy()
     answers = rows.select(pl.col(f"^{SAID}(_.*)?$"))

@@ -23,6 +23,11 @@ class Calibration:
     def __call__(self, scores: Floats) -> Floats:
         return np.interp(scores, self.scores, self.chances)
 
+    def sure(self, scores: Floats) -> Floats:
+        """Return the chance that the answer to each score is right, the answer being 1 from 0.5 on."""
+        chance = self(scores)
+        return np.where(scores >= 0.5, chance, 1 - chance)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -74,9 +79,8 @@ def accuracy(
     Source: Garg et al. (2022) and NannyML's CBPE for the uncorrected value; the correction is the difference estimator of
     survey sampling (Särndal et al., 1992).
     """
-    chance = calibration(scores)
     says_one = scores >= 0.5
-    right = np.where(says_one, chance, 1 - chance)
+    right = calibration.sure(scores)
     n, z = len(scores), float(ndtri((1 + level) / 2))
     plain = float(right.mean())
     reach = z * math.sqrt(float((right * (1 - right)).sum())) / n

@@ -105,8 +105,9 @@ class Looker:
         note = "withdrawn" if found.is_withdrawn else ("corrected" if found.corrected else "")
         figure = Figure(ESTIMATE, found.value, found.low, found.high, row.rows)
         look.figures.append(_figure(row, figure, model, note))
-        if found.is_withdrawn:
-            text = f"the estimated accuracy is withdrawn: {found.value:.3f} by the labels, the scores mean something else now"
+        promised = float(model.calibration.sure(said[there, 1]).mean())
+        if found.is_withdrawn and found.value < promised:  # a model that got better is no alarm
+            text = f"the estimated accuracy is withdrawn: scores promise {promised:.3f}, the truth says {found.value:.3f}; the concept changed"
             look.alarms.append(Alarm("concept", text, "", {"value": found.value, "labelled": float(found.labelled)}))
 
     def _worse(self, model: Accepted, row: Row) -> list[Alarm]:

@@ -18,11 +18,7 @@ from oito.monitors.reference import Floats
 from oito.monitors.regret import Losses
 
 Z = float(ndtri(0.975))
-LOSS_OF_METRIC = {"log_loss": "log_loss", "accuracy": "error", "rmse": "squared_error"}
-TITLES = {
-    "brier": "mean squared error of the probabilities", "log_loss": "log loss", "error": "share of wrong answers",
-    "absolute_error": "absolute error", "squared_error": "squared error",
-}  # fmt: skip
+TITLES = {"log_loss": "log loss", "squared_error": "mean squared error"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,6 @@ class Target:
     time: str
     label: str
     classes: tuple[Any, ...] = ()
-    metric: str = ""
 
     @property
     def is_classes(self) -> bool:
@@ -41,8 +36,11 @@ class Target:
 
     @property
     def loss(self) -> str:
-        """The loss of one row: what the experiment searched for where that is a mean over rows, else a bounded one."""
-        return LOSS_OF_METRIC.get(self.metric, "brier" if self.is_classes else "absolute_error")
+        """What one row costs: the minus logarithm of the chance given to the truth, or the squared error.
+
+        Both are proper: no other answer than the honest one costs less.
+        """
+        return "log_loss" if self.is_classes else "squared_error"
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def losses(y: Floats, predicted: Floats, loss: str) -> Floats:
         return np.asarray(np.square(y - predicted), dtype=np.float64)
     place = y.astype(np.int64)
     if loss == "error":
-        return (predicted.argmax(axis=1) != place).astype(np.float64)
+        return np.asarray(predicted.argmax(axis=1) != place, dtype=np.float64)
     if loss == "log_loss":
         tiny = float(np.finfo(np.float64).eps)
         return np.asarray(-np.log(np.clip(predicted[np.arange(len(y)), place], tiny, 1 - tiny)), dtype=np.float64)
