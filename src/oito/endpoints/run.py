@@ -144,10 +144,11 @@ def _decoded(site: Site, endpoint: str, rows: pl.DataFrame, ref: str) -> pl.Data
     seen = seen.select(pl.all().name.prefix(SEEN)) if seen.width else seen
     outputs = pl.DataFrame({name: answers[:, place] for place, name in enumerate(record["outputs"])})
     keys = _keys(rows["request"], record)
-    plain = rows.select("prediction_id", "at", "endpoint", "version", "model", "variant", "latency_s", "as_of")
-    found = pl.concat([plain, keys, outputs, *([seen] if seen.width else [])], how="horizontal")
-    time = record["time"]
-    return found.with_columns(pl.coalesce(pl.col(time), pl.col("at")).alias("at")) if time in found.columns else found
+    asked_at = pl.Series("at", pl.select(pl.coalesce(keys[record["time"]], rows["at"])).to_series())
+    plain = rows.select("prediction_id", "endpoint", "version", "model", "variant", "latency_s", "as_of")
+    plain = plain.rename({name: f"journal_{name}" for name in plain.columns if name in keys.columns})
+    keys = keys.drop("at", strict=False)  # a time column of that name is the moment itself
+    return pl.concat([plain, asked_at.to_frame(), keys, outputs, *([seen] if seen.width else [])], how="horizontal")
 
 
 def _keys(requests: pl.Series, record: Any) -> pl.DataFrame:

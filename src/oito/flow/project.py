@@ -295,7 +295,7 @@ def _forget_others(root: Path, there: ModuleType) -> None:
     """Forget the modules of the project that was loaded before, so that two projects may follow each other in one process."""
     other = Path(there.__file__ or "").resolve().parent
     for name, module in list(sys.modules.items()):
-        if _is_inside(module, other) and not _is_inside(module, root) and "site-packages" not in str(module.__file__):
+        if name != "__main__" and _is_inside(module, other) and not _is_inside(module, root) and "site-packages" not in str(module.__file__):
             del sys.modules[name]
     sys.path[:] = [entry for entry in sys.path if entry != str(other)]
 
