@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oito.catalog import events, versions
 from oito.catalog.records import Version
-from oito.errors import BadInput, StorageError
+from oito.errors import BadInput, NotReproduced, StorageError
 from oito.flow import pages, release, runner
 from oito.flow.action import action
 from oito.flow.plan import SETTLED, Planner
@@ -182,6 +182,38 @@ def rollback(site: Site, target: str = "production", *, to: int | None = None) -
     return Page(
         f"{target} is back at release {made.record['rollback_to']}", [facts], {"number": made.number, **made.record}
     )
+
+
+@action("reproduce", group="experiments")
+def reproduce(site: Site, name: str) -> Page:
+    """Make a version again in a clean process, from its stored source and inputs, and say whether it is the same bit by bit.
+
+    Nothing is written and no pointer moves. Sources, and labels that people give, are proven by their stored rows only.
+
+    Args:
+        name: a version (`late_flight:v3`), an asset, or an asset in an environment.
+    """
+    from oito.flow import reproduction
+
+    found = reproduction.reproduce(site, site.catalog.find(name, site.environment))
+    conditions = "\n".join(found.conditions)
+    if found.verdict == "differs":
+        raise NotReproduced(
+            found.text, known="\n".join([*found.differences[1:6], *found.conditions[:6]]),
+            next="give every random draw a seed, and declare what the code reads by reads= or env=",
+        )  # fmt: skip
+    facts = Facts(
+        [
+            ("version", found.version),
+            ("verdict", Badge(found.verdict, "good")),
+            ("content", found.content),
+            ("again", found.again),
+        ]
+    )
+    blocks: list[Block] = [facts, *([Text(found.note)] if found.note else [])]
+    blocks += [Text(conditions, title="Other than then", language="text")] if conditions else []
+    blocks += [Text("\n".join(found.differences), title="Differs in", language="text")] if found.differences else []
+    return Page(found.text, blocks, found.data())
 
 
 @action("check", page="/check")

@@ -1,0 +1,204 @@
+"""The child process of a reproduction: makes one version again from its own source and inputs, and says where it differs.
+
+It is started as `python -m oito.flow.remake` with a request on standard input, so nothing that the parent has imported,
+seeded or cached can help it. It reads the catalog and the files, and writes into a scratch folder alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oito import settings as settings_door
+from oito.catalog import versions
+from oito.catalog.catalog import Catalog
+from oito.catalog.records import Version
+from oito.clock import VirtualClock, moment
+from oito.errors import OitoError
+from oito.flow import fingerprint as fingerprints
+from oito.flow import project as projects
+from oito.flow.kind import Kind
+from oito.flow.plan import pinned_inputs
+from oito.flow.site import Context, Site
+from oito.flow.stored import Stored, store
+from oito.storage.files import Files
+
+if TYPE_CHECKING:
+    import polars as pl
+
+REQUEST = "request.json"
+RESULT = "result.json"
+TOLERANCE = 1e-4  # of a figure, relative to the larger of 1 and itself, that other hardware may move
+
+
+def main() -> None:
+    """Carry out the request in the folder that the command line names and leave the result beside it."""
+    folder = Path(sys.argv[1])
+    try:
+        result = remade(json.loads((folder / REQUEST).read_text()), folder)
+    except OitoError as error:
+        result = {"error": error.data()}
+    (folder / RESULT).write_text(json.dumps(result))
+
+
+def remade(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what the version is made of when it is made again: its content digest, what differs, and the machine."""
+    catalog = Catalog(
+        Path(request["home"]), VirtualClock(moment(request["now"])), protected=tuple(request["protected"])
+    )
+    catalog.rows.read("PRAGMA query_only = ON")
+    version = versions.by_id(catalog.rows, request["version"])
+    assert version is not None
+    source = Path(request["source"])
+    settings = settings_door.load(source, request["settings"])
+    kinds = [_kind(each) for each in request["kinds"]]
+    project = projects.load(source, list(settings.project), kinds)
+    files = _Above(folder / "files", Files(Path(request["files"])))
+    root = Path(request["root"])
+    site = _Scratch(project, catalog, files, settings, version.environment, root, scratch=folder)
+    context = _context(site, version)
+    made = context.asset.kind.door("run").make(context)
+    again = store(files, made)
+    return {
+        "content": again.content,
+        "differences": list(_differences(site, version, again, made.metrics)),
+        "is_close": _is_close(versions.metrics(catalog.rows, version.id), made.metrics),
+        "machine": made.record.get("environment"),
+        "causes": [cause.text for cause in _causes(context, version, settings.packages)],
+    }
+
+
+@dataclass(frozen=True)
+class _Scratch(Site):
+    """A site whose own files (searches under way, journals) lie in the scratch folder."""
+
+    scratch: Path = Path()
+
+    @property
+    def home(self) -> Path:
+        return self.scratch
+
+
+class _Above(Files):
+    """Files that are written here and looked for below too."""
+
+    def __init__(self, root: Path, below: Files) -> None:
+        self._below = below
+        super().__init__(root)
+
+    def path(self, digest: str) -> Path:
+        own, other = super().path(digest), self._below.path(digest)
+        return other if not own.exists() and other.exists() else own
+
+
+class _Pinned(Context):
+    """A context that sees in other environments what the version saw there when it was made."""
+
+    def resolve(self, asset: str, environment: str) -> Version | None:
+        return self.touched.get(f"{environment}.{asset}")
+
+
+def _context(site: Site, version: Version) -> Context:
+    asset = site.project.asset(version.asset)
+    pinned = pinned_inputs(site.catalog.rows, version)
+    roles = {each.role for each in asset.inputs}
+    return _Pinned(
+        site, asset, {role: each for role, each in pinned.items() if role in roles}, definition=version.definition,
+        cause="reproduction", touched={role: each for role, each in pinned.items() if role not in roles},
+    )  # fmt: skip
+
+
+def _kind(told: Mapping[str, str]) -> Kind:
+    module, _, name = told["spec"].partition(":")
+    spec = getattr(importlib.import_module(module), name)
+    return Kind(told["word"], told["plural"], spec, told["sentence"], told["package"])
+
+
+def _causes(context: Context, version: Version, packages: str) -> list[fingerprints.Cause]:
+    site = context.site
+    before = versions.parts(site.catalog.rows, version.fingerprint) or {}
+    now = fingerprints.definition(context.asset, site.project, packages=packages, root=site.root)
+    return [each for each in fingerprints.causes(before, {**now, "inputs": before.get("inputs", {})}) if before]
+
+
+def _is_close(then: Mapping[str, float], now: Mapping[str, float]) -> bool:
+    return set(then) == set(now) and all(
+        abs(then[name] - now[name]) <= TOLERANCE * max(1.0, abs(then[name])) for name in then
+    )
+
+
+def _differences(site: Site, version: Version, again: Stored, metrics: Mapping[str, float]) -> Iterator[str]:
+    """Yield where the version and its second making part: tables, then files, then metrics."""
+    for name in sorted({*version.tables, *again.tables}):
+        yield from _table(site, name, version.tables.get(name), again.tables.get(name))
+    for name in sorted({*version.files, *again.files}):
+        old, new = version.files.get(name), again.files.get(name)
+        if old != new:
+            yield f"{name}{_place(name, site.files, old, new)}" if old and new else _only(name, bool(old))
+    known = versions.metrics(site.catalog.rows, version.id)
+    for name in sorted({*known, *metrics}):
+        then, now = (None if side.get(name) is None else float(side[name]) for side in (known, metrics))
+        if repr(then) != repr(now):
+            yield f"metric {name}: {then} → {now}"
+
+
+def _only(name: str, is_before: bool) -> str:
+    return f"{name} is {'not made any more' if is_before else 'new'}"
+
+
+def _table(site: Site, name: str, then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[str]:
+    from oito.storage.tables import Table, scan
+
+    if then is None or now is None:
+        yield _only(f"table {name}", then is not None)
+    elif then["content"] != now["content"]:
+        old, new = (scan(site.files, Table.from_data(each)).collect() for each in (then, now))
+        yield f"table {name}{_cell(old, new)}"
+
+
+def _cell(old: pl.DataFrame, new: pl.DataFrame) -> str:
+    """Return the first column, and in it the first row, in which two frames differ."""
+    if old.schema != new.schema:
+        return f": its columns were {_schema(old)}, now {_schema(new)}"
+    if old.height != new.height:
+        return f": it had {old.height} rows, now {new.height}"
+    for name in old.columns:
+        then, now = old[name].to_list(), new[name].to_list()
+        row = next((i for i, pair in enumerate(zip(then, now, strict=True)) if repr(pair[0]) != repr(pair[1])), None)
+        if row is not None:
+            return f": column {name}, row {row}: {then[row]!r} → {now[row]!r}"
+    return ""
+
+
+def _schema(frame: pl.DataFrame) -> str:
+    return ", ".join(f"{name} {dtype}" for name, dtype in frame.schema.items())
+
+
+def _place(name: str, files: Files, then: str, now: str) -> str:
+    """Return the first place in which two files differ: a path in JSON, a byte in anything else."""
+    old, new = files.read(then), files.read(now)
+    if name.endswith(".json"):
+        paths = _paths(json.loads(old), json.loads(new))
+        return f" at {next((path for path in paths if path != '/sha256'), '/')}"
+    first = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    return f" at byte {first} of {len(old)}"
+
+
+def _paths(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*old, *new]):
+            yield from _paths(old.get(name), new.get(name), f"{at}/{name}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for place, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from _paths(a, b, f"{at}/{place}")
+    elif old != new:
+        yield at
+
+
+if __name__ == "__main__":
+    main()
