@@ -1,5 +1,6 @@
 """The process that the server's tests start: a small endpoint whose version is the number in a file. It holds no tests."""
 
+import json
 import resource
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,12 @@ def served(version: int, *, enriched: bool) -> Served:
     )
 
 
+def announce(path: Path, port: int) -> None:
+    fresh = path.with_suffix(".part")
+    fresh.write_text(json.dumps({"port": port}))
+    fresh.replace(path)
+
+
 def main(folder: Path, *options: str) -> None:
     version = folder / "version"
     current = [int(version.read_text())]
@@ -78,7 +85,7 @@ def main(folder: Path, *options: str) -> None:
         port=0,
         check=check,
         token=token,
-        ready_file=folder / "ready.json",
+        ready=lambda served, host, port: announce(folder / "ready.json", port),
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from oito.flow.action import action
+from oito.flow.project import Project
+from oito.flow.site import Site
 from oito.show import Page
-from oito.workspace import Workspace
+from oito.workspace import Workspace, kinds
 
 
 @action("up")
@@ -18,3 +22,45 @@ def up(workspace: Workspace, *, port: int = 0, host: str = "127.0.0.1") -> Page:
     from oito.api.app import serve
 
     return serve(workspace, host=host, port=port or workspace.settings.port)
+
+
+@action("serve")
+def serve(workspace: Workspace, endpoint: str = "", *, port: int = 0, host: str = "127.0.0.1") -> Page:
+    """Answer predictions over HTTP, each written down before it is answered; a release takes over while this runs.
+
+    Serves production as soon as something was released to it, unless another environment is named.
+
+    Args:
+        endpoint: which one; by default the only one.
+        port: where to listen; by default the setting `serve_port`.
+        host: the address to listen on; beyond this machine a token is needed.
+    """
+    from oito.endpoints import server, serving
+    from oito.endpoints.loading import journal_folder
+
+    settings = workspace.settings
+    site = _site_to_serve(workspace)
+    stand = serving.Stand(site, endpoint or serving.only_endpoint(site))
+    server.serve(
+        stand.load, folder=journal_folder(site, stand.endpoint), host=host, port=port or settings.serve_port,
+        check=stand.newer, token=settings.token or None, body_bytes=settings.max_body_bytes,
+        ready=lambda served, address, bound: _listening(served.version, site.environment, address, bound),
+    )  # fmt: skip
+    return Page("stopped", [], {})
+
+
+def _site_to_serve(workspace: Workspace) -> Site:
+    """Return where an endpoint is served from; the folder's own code is not imported, functions come from stored source."""
+    from oito.flow.release import current_release_of
+
+    environment = workspace.environment
+    if workspace.settings.origins["environment"] == "default":
+        released = (name for name in workspace.settings.protected if current_release_of(workspace.catalog, name))
+        environment = next(released, environment)
+    project = Project(workspace.root, {}, {kind.word: kind for kind in kinds()}, ())
+    return Site(project, workspace.catalog, workspace.files, workspace.settings, environment, workspace.root)
+
+
+def _listening(version: str, environment: str, host: str, port: int) -> None:
+    sys.stdout.write(f"{version} of {environment} answers at http://{host}:{port}/predict\n")
+    sys.stdout.flush()

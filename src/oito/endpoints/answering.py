@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
+Function = Callable[..., Any]  # a user's `(model, rows)`
 
 
 class Rows:
@@ -60,7 +61,7 @@ class Model:
         return np.array(self._signature.classes)[np.argmax(answers, axis=1)]
 
 
-def scoring(executor: Executor, signature: Signature, function: Callable[..., Any] | None) -> Score:
+def scoring(executor: Executor, signature: Signature, function: Function | None) -> Score:
     """Return the function from rows, float64 [n, d], to answers, float64 [n, k]."""
     if function is None:
         return executor.predict if signature.task == "regression" or len(signature.classes) != 2 else _second(executor)

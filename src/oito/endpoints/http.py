@@ -58,8 +58,8 @@ def error_data(error: OitoError) -> dict[str, str]:
 class Listener:
     """All connections of one process: their common clock, their limits, their end."""
 
-    def __init__(self, handle: Callable[[Request], None], metrics: Metrics) -> None:
-        self.handle, self.metrics = handle, metrics
+    def __init__(self, handle: Callable[[Request], None], metrics: Metrics, *, body_bytes: int = BODY_BYTES) -> None:
+        self.handle, self.metrics, self.body_bytes = handle, metrics, body_bytes
         self.connections: set[Connection] = set()
         self.is_draining = False
         self.tick()
@@ -160,8 +160,8 @@ class Connection(asyncio.Protocol):
         if request is None:
             return
         declared = request.headers.get(b"content-length", b"0")
-        if len(declared) > 15 or int(declared) > BODY_BYTES:
-            self._end(_too_large())
+        if len(declared) > 15 or int(declared) > self._listener.body_bytes:
+            self._end(_too_large(self._listener.body_bytes))
         elif b"expect" in request.headers and self._pending is None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -169,8 +169,8 @@ class Connection(asyncio.Protocol):
         if self._is_ended:
             return
         self._body_bytes += len(chunk)
-        if self._body_bytes > BODY_BYTES:
-            self._end(_too_large())
+        if self._body_bytes > self._listener.body_bytes:
+            self._end(_too_large(self._listener.body_bytes))
         else:
             self._chunks.append(chunk)
 
@@ -256,10 +256,9 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(
-        "the body is too large", known=f"the limit is {BODY_BYTES >> 20} MiB", next="send the rows in several requests"
-    )
+def _too_large(limit: int) -> BodyTooLarge:
+    known = f"the limit is {limit >> 20} MiB" if limit >= 1 << 20 else f"the limit is {limit} bytes"
+    return BodyTooLarge("the body is too large", known=known, next="send the rows in several requests")
 
 
 def _head(status: int, length: int, kind: bytes, lines: bytes) -> bytes:

@@ -6,6 +6,7 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,12 +43,12 @@ class About:
     variant: str
     columns: tuple[str, ...]
     outputs: tuple[str, ...]
+    source: str = ""
 
     @classmethod
     def of(cls, served: Served) -> About:
-        return cls(
-            served.endpoint, served.version, served.model, served.variant, served.signature.names, tuple(served.outputs)
-        )
+        names, outputs = served.signature.names, tuple(served.outputs)
+        return cls(served.endpoint, served.version, served.model, served.variant, names, outputs, served.source)
 
 
 @dataclass(frozen=True)
@@ -210,14 +211,42 @@ def read(
     """
     since_ns = int(since.timestamp() * 1e6) * 1000 if since else 0
     for path in segment.paths(folder, _KIND):
+        yield from _blocks(path, since_ns, damaged)
+
+
+def newest(folder: Path, count: int) -> list[Block]:
+    """Return the blocks that hold the newest `count` predictions, in the order written; damage is stepped over.
+
+    Segments are read from the one that began last, until there are enough.
+    """
+    found: list[Block] = []
+    for path in reversed(segment.paths(folder, _KIND)):
         with segment.mapped(path) as frames:
-            about: About | None = None
-            start = frames.near(lambda payload: payload[:1] == b"H" or _time_ns(payload) < since_ns) if since else 0
-            for payload in _with_header(frames, start, damaged):
-                if payload[:1] == b"H":
-                    about = msgspec.json.decode(payload[_HEAD.size :], type=About)
-                elif about is not None and _time_ns(payload) >= since_ns:
-                    yield _block(about, payload)
+            walk = frames.walk(damaged=lambda _: None)
+            header = next(walk, b"")
+            payloads = deque(walk, maxlen=count)
+        if header[:1] == b"H":
+            about = msgspec.json.decode(header[_HEAD.size :], type=About)
+            found = [*(_block(about, payload) for payload in payloads), *found]
+        if sum(len(block.ids) for block in found) >= count:
+            break
+    found.sort(key=lambda block: block.time_ns)
+    start, wanted = len(found), count
+    while start and wanted > 0:
+        start -= 1
+        wanted -= len(found[start].ids)
+    return found[start:]
+
+
+def _blocks(path: Path, since_ns: int, damaged: Callable[[segment.Damage], None]) -> Iterator[Block]:
+    with segment.mapped(path) as frames:
+        about: About | None = None
+        start = frames.near(lambda payload: payload[:1] == b"H" or _time_ns(payload) < since_ns) if since_ns else 0
+        for payload in _with_header(frames, start, damaged):
+            if payload[:1] == b"H":
+                about = msgspec.json.decode(payload[_HEAD.size :], type=About)
+            elif about is not None and _time_ns(payload) >= since_ns:
+                yield _block(about, payload)
 
 
 def _with_header(frames: segment.Frames, start: int, damaged: Callable[[segment.Damage], None]) -> Iterator[bytes]:
@@ -281,11 +310,12 @@ def _find(frames: segment.Frames, wanted: bytes) -> Prediction | None:
         elif not is_before(payload):
             return None
         elif about is not None and wanted in (block := _block(about, payload)).ids:
-            return _prediction(block, block.ids.index(wanted))
+            return prediction(block, block.ids.index(wanted))
     return None
 
 
-def _prediction(block: Block, row: int) -> Prediction:
+def prediction(block: Block, row: int) -> Prediction:
+    """Return one row of a block."""
     return Prediction(
         block.ids[row],
         block.time_ns,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from oito.catalog.records import Version
-from oito.catalog.signature import Signature
-from oito.endpoints import run, serving
 from oito.endpoints.journal import About, Journal
+from oito.endpoints.loading import journal_folder, signature_of
+from oito.endpoints.offline import answered
 from oito.flow.site import Site
 
 BLOCK_ROWS = 4096
@@ -22,11 +22,11 @@ def rehearse(site: Site, version: Version, questions: pl.DataFrame) -> int:
     if questions.height == 0:
         return 0
     record = version.record
-    matrix, answers, requests = serving.answered(site, version, questions)
-    columns = Signature.from_data(record["signature"]).names
+    matrix, answers, requests = answered(site, version, questions)
+    columns = signature_of(version).names
     about = About(version.asset, version.ref, record["model"], "champion", columns, tuple(record["outputs"]))
     now_ns = int(site.now().timestamp() * 1e9)
-    journal = Journal(run.journal_folder(site, version.asset), now_ns=lambda: now_ns)
+    journal = Journal(journal_folder(site, version.asset), now_ns=lambda: now_ns)
     try:
         stream = journal.stream(about)
         for start in range(0, len(requests), BLOCK_ROWS):

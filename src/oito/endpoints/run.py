@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,39 @@ import polars as pl
 from oito.catalog import lineage, versions
 from oito.catalog.records import Version
 from oito.catalog.signature import Signature
+from oito.clock import moment
 from oito.endpoints import executor, feedback, journal
 from oito.endpoints.answering import check_rows_stand_alone, output_names, scoring
-from oito.endpoints.compile import compile_model
+from oito.endpoints.loading import journal_folder, signature_of
+from oito.endpoints.lookup import computed
+from oito.endpoints.requests import Fields, dtype
 from oito.endpoints.spec import EndpointSpec
-from oito.errors import UnknownVersion
+from oito.errors import StepFailed
 from oito.flow.site import Context, Made, Site
 from oito.storage.digests import digest
 
 SEEN = "x_"  # prefix of model columns, in the experiment's test rows and in what is read of the journal
 SAMPLE_ROWS = 4000
+ALONE_ROWS = 20  # questions that are also asked one by one
 TIME = pl.Datetime("us", "UTC")
+PLAIN = ("prediction_id", "at", "endpoint", "version", "model", "variant", "latency_s", "as_of", "truth", "truth_at")
 
 
 def make(context: Context) -> Made:
-    """Compile the model, prove it equal to the trained one on its test rows, and name what the endpoint takes and gives."""
+    """Compile the model, prove it equal to the trained one on its test rows, and name what the endpoint takes and gives.
+
+    Raises:
+        StepFailed: the function, or a view on request, answers a row otherwise alone than among others; or the names of
+            outputs do not fit.
+    """
+    from oito.endpoints.compile import compile_model  # scikit-learn, which a process that only reads does without
+
     spec = context.asset.spec
     assert isinstance(spec, EndpointSpec)
     version = context.version("model")
     trained = context.read("model")
     signature: Signature = trained.signature
-    tests = context.site.table(version, "test", as_type=pl.DataFrame)
-    sample = signature.matrix(
-        tests.head(SAMPLE_ROWS).select(pl.col(f"^{SEEN}.*$").name.map(lambda name: name.removeprefix(SEEN)))
-    )
+    sample = signature.matrix(_judged(context.site, version, SAMPLE_ROWS))
     compiled = compile_model(trained.estimator, signature, sample)
     run = executor.load(compiled.files, signature, native=lambda: trained.estimator)
     score = scoring(run, signature, context.asset.function)
@@ -43,22 +52,24 @@ def make(context: Context) -> Made:
     outputs = output_names(
         spec.outputs, signature, score(sample[:1]).shape[1], has_function=context.asset.function is not None
     )
-    proof = compiled.proof
+    proof, record = compiled.proof, trained.record
     context.say(
         f"compiled as {proof.kind}: {proof.rows} rows, "
         + ("bit-equal" if proof.bit_equal else f"within {proof.max_difference:.1e}")
     )
-    record = trained.record
     keys = [*record["entity"], record["time"]]
+    _check_names(outputs, keys)
+    fields = list(dict.fromkeys([*keys, *record["request_fields"]]))
+    questions = _questions(context, record["labels"], fields)
+    _check_requests_stand_alone(context, record["on_request"], questions)
     return Made(
         files=compiled.files,
         record={
             "model": version.ref, "model_version_id": version.id, "experiment": version.asset, "signature": signature.data(),
             "features": record["features"], "on_request": record["on_request"], "entity": record["entity"], "time": record["time"],
-            "label": record["label"], "task": record["task"], "labels": record["labels"],
-            "request_fields": list(dict.fromkeys([*keys, *record["request_fields"]])),
-            "request_types": {n: str(t) for n, t in tests.schema.items() if not n.startswith(SEEN)} | _context_types(context, record),
-            "outputs": list(outputs), "proof": vars(proof),
+            "label": record["label"], "task": record["task"], "labels": record["labels"], "request_fields": fields,
+            "request_types": {name: str(kind) for name, kind in questions.schema.items()},
+            "function": context.asset.function is not None, "outputs": list(outputs), "proof": vars(proof),
         },
         metrics={"max_difference": proof.max_difference, "class_agreement": proof.class_agreement},
         content=digest((sorted((name, digest(data)) for name, data in compiled.files.items()), context.definition, version.content)),
@@ -68,107 +79,93 @@ def make(context: Context) -> Made:
 def read(
     site: Site, version: Version, *, as_type: Any = None, since: datetime | None = None, until: datetime | None = None
 ) -> pl.DataFrame:
-    """Return what the endpoint has predicted in the site's environment, by the moment of the question.
+    """Return what the endpoint has predicted in the site's environment, by the moment of the question, oldest first.
 
-    Columns: prediction_id, at (the question's time, else when it was answered), model, version, variant, the entity's and
-    time columns, `x_` and each model column, one column per output, truth (from feedback, JSON, null when none), latency_s.
+    Columns: prediction_id, at (the question's time, else when it was answered), endpoint, version, model, variant,
+    latency_s, as_of (JSON: when the features used happened), the entity's and time columns, one column per output, `x_`
+    and each model column, truth (from feedback, JSON, null when none) and truth_at.
     """
     folder = journal_folder(site, version.asset)
-    rows = journal.frame(folder) if folder.is_dir() else _nothing(version)
+    rows = journal.frame(folder)
     pieces = [
-        _decoded(site, version.asset, part, str(name[0]))
-        for name, part in rows.group_by("version", maintain_order=True)
+        _decoded(site.catalog.find(str(ref), site.environment), part)
+        for (ref,), part in rows.group_by("version", maintain_order=True)
     ]
-    found = pl.concat(pieces, how="diagonal_relaxed") if pieces else _decoded(site, version.asset, rows, version.ref)
-    told = feedback.frame(folder) if folder.is_dir() else None
-    if told is not None and told.height:
-        newest = (
-            told.sort("received_at")
-            .unique("prediction_id", keep="last")
-            .select("prediction_id", "truth", pl.col("at").alias("truth_at"))
-        )
-        found = found.join(newest, on="prediction_id", how="left")
-    else:
-        found = found.with_columns(pl.lit(None, pl.String).alias("truth"), pl.lit(None, TIME).alias("truth_at"))
+    found = pl.concat(pieces or [_decoded(version, rows)], how="diagonal_relaxed")
+    told = feedback.frame(folder).sort("received_at").unique("prediction_id", keep="last")
+    truth = told.select("prediction_id", "truth", pl.col("at").alias("truth_at"))
+    found = found.join(truth, on="prediction_id", how="left", maintain_order="left").sort("at", maintain_order=True)
     if since is not None:
         found = found.filter(pl.col("at") >= since)
     return found.filter(pl.col("at") < until) if until is not None else found
 
 
-def journal_folder(site: Site, endpoint: str) -> Path:
-    """Return where the predictions of an endpoint in the site's environment are written down."""
-    return site.home / "journal" / site.environment.replace("/", "_") / endpoint
+def _judged(site: Site, version: Version, count: int) -> pl.DataFrame:
+    """Return the model's columns of the rows that judged it, as given, at most `count` from the newest back."""
+    rows: pl.DataFrame = site.table(version, "test", as_type=pl.DataFrame)
+    return rows.tail(count).select(pl.col(f"^{SEEN}.*$").name.map(lambda name: name.removeprefix(SEEN)))
 
 
-def loaded(site: Site, version: Version) -> executor.Executor:
-    """Return the executor of an endpoint's version; the trained model itself is only read when it is served natively."""
-    signature = Signature.from_data(version.record["signature"])
-    files = {name: site.files.read(key) for name, key in version.files.items()}
-    return executor.load(files, signature, native=lambda: site.read(model_of(site, version)).estimator)
+def _questions(context: Context, labels: str, fields: list[str]) -> pl.DataFrame:
+    """Return a few of the questions that were learned from, with the request's fields as the labels have them."""
+    rows = context.site.catalog.rows
+    edges = lineage.inputs(rows, context.version("model").id)
+    made_from = versions.by_ids(rows, [edge.input for edge in edges])
+    found = next(version for version in made_from.values() if version.asset == labels)
+    questions: pl.DataFrame = context.site.table(found).select(fields).tail(ALONE_ROWS).collect()
+    return questions
 
 
-def model_of(site: Site, version: Version) -> Version:
-    """Return the experiment's version that an endpoint's version answers with."""
-    found = versions.by_id(site.catalog.rows, version.record["model_version_id"])
-    if found is None:
-        raise UnknownVersion(f"{version.ref} answers with {version.record['model']}, which is gone")
-    return found
+def _check_names(outputs: tuple[str, ...], keys: list[str]) -> None:
+    taken = {*PLAIN, *keys}
+    for name in outputs:
+        if name in taken or name.startswith(SEEN) or outputs.count(name) > 1:
+            raise StepFailed(
+                f"no output can be named {name!r}",
+                known=f"taken are {', '.join(sorted(taken))}, and what begins with {SEEN}",
+                next="give other names: outputs=(...)",
+            )
 
 
-def labels_of(site: Site, version: Version) -> Version | None:
-    """Return the newest labels of what an endpoint answers, in the site's environment."""
-    return site.catalog.resolve(version.record["labels"], site.environment)
+def _check_requests_stand_alone(context: Context, views: list[str], questions: pl.DataFrame) -> None:
+    """Refuse a view on request whose value for a question depends on the questions beside it."""
+    found = [context.site.catalog.find(name, context.site.environment) for name in views]
+    for view in found:
+        together = computed(context.site, [view], questions)
+        alone = [computed(context.site, [view], questions[place]) for place in range(questions.height)]
+        if alone and not pl.concat(alone, how="vertical_relaxed").equals(together):
+            raise StepFailed(
+                f"{view.asset} answers a question otherwise when it is alone than among others",
+                where=context.site.project.asset(view.asset).place,
+                next="treat each row by itself: no means, ranks or sums over rows",
+            )
 
 
-def _context_types(context: Context, record: dict[str, Any]) -> dict[str, str]:
-    """Return the types of the request's columns, as the labels that were learned from have them."""
-    edges = lineage.inputs(context.site.catalog.rows, context.version("model").id)
-    made_from = versions.by_ids(context.site.catalog.rows, [edge.input for edge in edges])
-    labels = next(v for v in made_from.values() if v.asset == record["labels"])
-    schema = context.site.table(labels).collect_schema()
-    return {
-        name: str(schema[name])
-        for name in [*record["entity"], record["time"], *record["request_fields"]]
-        if name in schema
-    }
-
-
-def _decoded(site: Site, endpoint: str, rows: pl.DataFrame, ref: str) -> pl.DataFrame:
+def _decoded(version: Version, rows: pl.DataFrame) -> pl.DataFrame:
     """Return journal rows of one endpoint version with their lists and texts as named columns."""
-    version = site.catalog.find(ref, site.environment)
-    record = version.record
-    signature = Signature.from_data(record["signature"])
+    record, signature = version.record, signature_of(version)
     matrix = np.array(rows["features"].to_list(), dtype=np.float64).reshape(rows.height, len(signature.columns))
     answers = np.array(rows["outputs"].to_list(), dtype=np.float64).reshape(rows.height, len(record["outputs"]))
-    seen = signature.frame(matrix).with_columns(pl.col(pl.Enum).cast(pl.String)) if rows.height else pl.DataFrame()
-    seen = seen.select(pl.all().name.prefix(SEEN)) if seen.width else seen
+    seen = signature.frame(matrix).with_columns(pl.col(pl.Enum).cast(pl.String)).select(pl.all().name.prefix(SEEN))
     outputs = pl.DataFrame({name: answers[:, place] for place, name in enumerate(record["outputs"])})
-    keys = _keys(rows["request"], record)
-    asked_at = pl.Series("at", pl.select(pl.coalesce(keys[record["time"]], rows["at"])).to_series())
-    plain = rows.select("prediction_id", "endpoint", "version", "model", "variant", "latency_s", "as_of")
-    plain = plain.rename({name: f"journal_{name}" for name in plain.columns if name in keys.columns})
-    keys = keys.drop("at", strict=False)  # a time column of that name is the moment itself
-    return pl.concat([plain, asked_at.to_frame(), keys, outputs, *([seen] if seen.width else [])], how="horizontal")
+    plain = rows.select("prediction_id", "at", "endpoint", "version", "model", "variant", "latency_s", "as_of")
+    found = pl.concat([plain, _keys(rows, record), outputs, seen], how="horizontal")
+    return found.with_columns(pl.coalesce(pl.col(record["time"]), pl.col("at")).alias("at"))
 
 
-def _keys(requests: pl.Series, record: Any) -> pl.DataFrame:
-    """Return the entity and time columns of requests, typed as in the labels; what a request did not tell is null."""
-    names = [*record["entity"], record["time"]]
-    types = {name: record["request_types"].get(name, "String") for name in names}
-    raw = requests.str.json_decode(pl.Struct({name: pl.Int64 if "Int" in types[name] else pl.String for name in names}))
-    found = raw.struct.unnest() if len(requests) else pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    return found.with_columns(_cast(name, types[name], found.schema[name]) for name in names)
+def _keys(rows: pl.DataFrame, record: Any) -> pl.DataFrame:
+    """Return the entity and time columns of requests, typed as in the labels; what a request did not tell is null.
 
-
-def _cast(name: str, wanted: str, given: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if wanted.startswith("Datetime"):
-        return column.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
-    dtype = getattr(pl, wanted.split("(")[0], pl.String)
-    return column if given == dtype else column.cast(dtype, strict=False)
-
-
-def _nothing(version: Version) -> pl.DataFrame:
-    texts = ("prediction_id", "endpoint", "version", "model", "variant", "request", "as_of")
-    lists = {name: pl.List(pl.Float64) for name in ("features", "outputs")}
-    return pl.DataFrame(schema={**dict.fromkeys(texts, pl.String), "at": TIME, **lists, "latency_s": pl.Float64})
+    A question that told no time has the one it was looked up for.
+    """
+    fields, time = Fields(record), record["time"]
+    names = [*record["entity"], time]
+    found = []
+    for request, as_of in zip(rows["request"], rows["as_of"], strict=True):
+        row = dict(zip(names, fields.known(json.loads(request), names), strict=True))
+        if row[time] is None and as_of is not None and (at := json.loads(as_of).get(time)):
+            row[time] = moment(at)
+        found.append(row)
+    return pl.DataFrame(
+        {name: pl.Series(name, [row[name] for row in found], dtype(fields.types[name])) for name in names}
+    )

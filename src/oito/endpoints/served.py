@@ -16,7 +16,10 @@ Score = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class Enriched:
-    """Features looked up for one row: values by column, and per feature view the event time (ISO, UTC) of what was used."""
+    """Features looked up for one row: values by column, and per feature view the event time (ISO, UTC) of what was used.
+
+    A row that told no time of asking has the one that was taken, under the name of the time's field.
+    """
 
     values: Mapping[str, Any]
     as_of: Mapping[str, str | None] = field(default_factory=dict)
@@ -37,6 +40,7 @@ class Served:
         outputs: the k names.
         enrich: for rows that lack columns, one result a row: its features, or the error of that row alone.
         variant: which side of a split this is; written into the journal.
+        source: digest of the stored source whose functions run, "" when none do; written into the journal too.
     """
 
     endpoint: str
@@ -48,3 +52,4 @@ class Served:
     outputs: tuple[str, ...]
     enrich: Enrich | None = None
     variant: str = "champion"
+    source: str = ""

@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import json
-import os
 import signal
 import sys
 import threading
@@ -18,7 +16,7 @@ import uvloop
 
 from oito.endpoints.batch import call
 from oito.endpoints.desk import Desk
-from oito.endpoints.http import Connection, Listener
+from oito.endpoints.http import BODY_BYTES, Connection, Listener
 from oito.endpoints.journal import Journal
 from oito.endpoints.served import Served
 from oito.errors import BadSetting
@@ -28,6 +26,7 @@ DRAIN_S = 20.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Check = Callable[[], Served | None]
+Ready = Callable[[Served, str, int], None]
 
 
 def serve(
@@ -38,7 +37,8 @@ def serve(
     port: int = 8000,
     check: Check | None = None,
     token: str | None = None,
-    ready_file: Path | None = None,
+    body_bytes: int = BODY_BYTES,
+    ready: Ready = lambda served, host, port: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what has arrived and return.
 
@@ -48,7 +48,8 @@ def serve(
         port: 0 takes a free one.
         check: asked each half second, in a thread, for a newer version; None means no change.
         token: what callers must send as `Authorization: Bearer …`; without it only this machine may call.
-        ready_file: gets {"host", "port", "pid"} as soon as requests are taken.
+        body_bytes: the largest request body that is read.
+        ready: called as soon as requests are taken, with what is served, the address and the port.
 
     Raises:
         BadSetting: `host` is open to other machines and there is no token.
@@ -61,7 +62,8 @@ def serve(
         )
     served = load()
     warm(served)
-    uvloop.run(_Process(served, folder, token=token, host=host).run(host, port, check=check, ready_file=ready_file))
+    process = _Process(served, folder, token=token, host=host, body_bytes=body_bytes)
+    uvloop.run(process.run(host, port, check=check, ready=ready))
 
 
 def warm(served: Served) -> None:
@@ -70,11 +72,12 @@ def warm(served: Served) -> None:
 
 
 class _Process:
-    def __init__(self, served: Served, folder: Path, *, token: str | None, host: str) -> None:
+    def __init__(self, served: Served, folder: Path, *, token: str | None, host: str, body_bytes: int) -> None:
         self._served, self._folder, self._token, self._host = served, folder, token, host
+        self._body_bytes = body_bytes
         self._stopping = asyncio.Event()
 
-    async def run(self, host: str, port: int, *, check: Check | None, ready_file: Path | None) -> None:
+    async def run(self, host: str, port: int, *, check: Check | None, ready: Ready) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -86,14 +89,13 @@ class _Process:
             token=self._token,
             hosts=("localhost", "127.0.0.1", "[::1]", host),
         )
-        listener = Listener(desk.handle, desk.metrics)
+        listener = Listener(desk.handle, desk.metrics, body_bytes=self._body_bytes)
         server = await loop.create_server(lambda: Connection(listener), host, port, backlog=1024)
         bound = server.sockets[0].getsockname()
         # What is loaded now stays: a collection must not walk it on the hot path.
         gc.collect()
         gc.freeze()
-        if ready_file is not None:
-            _announce(ready_file, {"host": bound[0], "port": bound[1], "pid": os.getpid()})
+        ready(self._served, bound[0], bound[1])
         ended = threading.Event()
         if check is not None:
             threading.Thread(target=_watch, args=(check, desk, loop, ended), name="oito-releases", daemon=True).start()
@@ -129,9 +131,3 @@ def _watch(check: Check, desk: Desk, loop: asyncio.AbstractEventLoop, ended: thr
             if not ended.is_set():
                 print("oito: the newest release cannot be served; the old one goes on", file=sys.stderr)  # noqa: T201 - a server's log
                 traceback.print_exc(file=sys.stderr)
-
-
-def _announce(path: Path, facts: dict[str, Any]) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(facts))
-    fresh.replace(path)
