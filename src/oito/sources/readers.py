@@ -1,52 +1,148 @@
-"""Ready-made readers of files. What is new in them, and what fits the contract, is decided in run.py and contract.py."""
+"""Ready-made readers of files, and the ledger of what was read. What is new in the rows is decided in run.py."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from glob import glob
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from oito.errors import ContractBroken, EmptySource
+from oito.clock import text
+from oito.errors import BadInput, ContractBroken, EmptySource
 from oito.sources.spec import FilesReader
 from oito.storage import frames
 
 
+@dataclass(frozen=True)
+class Read:
+    """One file of the ledger: its stamp when it was read, its rows, and when the first of those left for later is known."""
+
+    path: str
+    size_bytes: int
+    changed_ns: int
+    rows: int = 0
+    waits_until: str = ""
+
+    @property
+    def stamp(self) -> tuple[str, int, int]:
+        return self.path, self.size_bytes, self.changed_ns
+
+    def data(self) -> dict[str, Any]:
+        """Return the entry as the record keeps it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that were read, the file of each row by its place in `ledger`, and the ledger from now on."""
+
+    rows: pl.DataFrame
+    origins: tuple[tuple[int, int], ...]  # (place in the ledger, rows), in the order of the rows
+    ledger: tuple[Read, ...]
+
+
 def stamps(root: Path, reader: FilesReader) -> tuple[tuple[str, int, int], ...]:
     """Return (path, size in bytes, changed at in ns) of every file the reader would read."""
-    found = [(path, path.stat()) for path in sorted(root.glob(reader.pattern))]
-    return tuple((str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns) for path, stat in found)
+    return tuple(each.stamp for each in _found(root, reader))
 
 
-def read(root: Path, reader: FilesReader, *, place: str) -> pl.DataFrame:
-    """Return the rows of all files, columns united by name.
+def ledger(record: Mapping[str, Any]) -> tuple[Read, ...]:
+    """Return the ledger that a version's record holds."""
+    return tuple(Read(**each) for each in record.get("files", ()))
+
+
+def news(
+    root: Path, reader: FilesReader, before: Sequence[Read], *, now: str, is_whole: bool, place: str
+) -> Batch | None:
+    """Return the rows of the files that are new or changed, or hold rows that were left for later; None when none are.
+
+    Args:
+        before: the ledger; empty the first time.
+        is_whole: read all files when any of them is new, changed or gone.
 
     Raises:
-        EmptySource: no file fits the pattern.
-        ContractBroken: a file cannot be read; the text names it.
+        EmptySource: no file fits the pattern, and none ever did or all are wanted.
+        ContractBroken: a file cannot be read, or two hold a column in types that do not go together.
     """
-    paths = sorted(root.glob(reader.pattern))
-    if not paths:
+    known = {each.path: each for each in before}
+    there = _found(root, reader)
+    due = [each for each in there if _is_due(each, known.get(each.path), now)]
+    if is_whole and before and (due or len(there) != len(before)):
+        due = there
+    if not there and (is_whole or not before):
         raise EmptySource(
             f"no file fits {reader.pattern!r}",
             where=place,
             known=f"looked in {root}",
             next="put a file there, or mend the pattern",
         )
-    pieces = [_one(path, reader, place) for path in paths]
-    return pl.concat(pieces, how="diagonal_relaxed", rechunk=True)
+    if not due:
+        return None
+    places = {each.path: number for number, each in enumerate(there)}
+    pieces = [(places[each.path], _one(root / each.path, reader, place)) for each in due]
+    entries = [known.get(each.path, each) for each in there]
+    for number, rows in pieces:
+        entries[number] = Read(*there[number].stamp, rows.height)
+    origins = tuple((number, rows.height) for number, rows in pieces)
+    return Batch(_united([rows for _, rows in pieces], reader, place), origins, tuple(entries))
+
+
+def with_waits(batch: Batch, waits: pl.Series) -> tuple[Read, ...]:
+    """Return the ledger with the first moment, per file, at which rows left for later become known.
+
+    Args:
+        waits: per row of the batch, in its order, the moment it becomes known when that is still to come, else null.
+    """
+    entries = list(batch.ledger)
+    start = 0
+    for number, rows in batch.origins:
+        first = waits.slice(start, rows).min()
+        start += rows
+        entry = entries[number]
+        entries[number] = Read(*entry.stamp, entry.rows, "" if first is None else text(first))  # type: ignore[arg-type]  # a column of moments has a moment as its least
+    return tuple(entries)
+
+
+def _found(root: Path, reader: FilesReader) -> list[Read]:
+    found = []
+    for name in sorted(glob(reader.pattern, root_dir=root, recursive=True)):  # noqa: PTH207  # an absolute pattern is fine, too
+        path = root / name
+        if path.is_file():
+            stat = path.stat()
+            found.append(Read(name, stat.st_size, stat.st_mtime_ns))
+    return found
+
+
+def _is_due(there: Read, known: Read | None, now: str) -> bool:
+    return known is None or known.stamp != there.stamp or bool(known.waits_until and known.waits_until <= now)
+
+
+def _united(pieces: Sequence[pl.DataFrame], reader: FilesReader, place: str) -> pl.DataFrame:
+    try:
+        return pl.concat(pieces, how="diagonal_relaxed", rechunk=True)
+    except pl.exceptions.PolarsError as error:
+        raise ContractBroken(
+            f"the files of {reader.pattern!r} do not go together: {' '.join(str(error).split())[:300]}",
+            where=place,
+            next="give a column one type in all files",
+        ) from error
 
 
 def _one(path: Path, reader: FilesReader, place: str) -> pl.DataFrame:
     try:
-        rows = _parsed(path, reader)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        rows = frames.stored(_parsed(path, reader))
+    except pl.exceptions.NoDataError:
+        return pl.DataFrame()  # a file that was made and not yet written
+    except (pl.exceptions.PolarsError, BadInput, OSError, UnicodeDecodeError) as error:
         text = " ".join(str(error).split())[:300]
         raise ContractBroken(
             f"{path.name} cannot be read: {text}", where=place, next="mend or move the file"
         ) from error
-    stored = frames.stored(rows)
-    assert isinstance(stored, pl.DataFrame)
-    return stored
+    assert isinstance(rows, pl.DataFrame)
+    return rows
 
 
 def _parsed(path: Path, reader: FilesReader) -> pl.DataFrame:
@@ -61,7 +157,7 @@ def _parsed(path: Path, reader: FilesReader) -> pl.DataFrame:
             try_parse_dates=True,
         )
     if ending in {".parquet", ".pq"}:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     if ending in {".jsonl", ".ndjson"}:
         return pl.read_ndjson(path, infer_schema_length=None)
     if ending == ".json":

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
-from oito.clock import moment, text
-from oito.errors import EmptySource, MissingColumn
+from oito.clock import text
+from oito.errors import BadInput, EmptySource, MissingColumn, StepFailed
 from oito.flow.site import ROWS, Context, Made
 from oito.names import did_you_mean, duration
-from oito.sources import contract, readers
+from oito.sources import contract, cursor, quarantine, readers
+from oito.sources.readers import Batch
 from oito.sources.spec import SourceSpec
 from oito.storage import frames, tables
 from oito.storage.digests import digest
+from oito.storage.tables import Table
+
+QUARANTINE = "quarantine"
 
 
 def probe(context: Context) -> str:
-    """Return what tells cheaply whether the outside may have something new: the tick of `every`, and the files' stamps."""
+    """Return what tells cheaply whether the outside may have something new: the tick of `every`, or the files' stamps.
+
+    Rows that were left for later count as new from the moment the first of them is known.
+    """
     spec = _spec(context)
     now = context.site.now()
     if spec.every:
@@ -26,41 +35,79 @@ def probe(context: Context) -> str:
         return text(datetime.fromtimestamp(now.timestamp() // seconds * seconds, now.tzinfo))
     if spec.reader is None:
         return text(now)
-    stamps = readers.stamps(context.site.root, spec.reader)
-    return digest((stamps, text(now) if spec.known_at else ""))[:16]
+    record = context.previous.record if context.previous else {}
+    waits, opened = record.get("waits_until", ""), record.get("opened", "")
+    is_open = waits and waits <= text(now)
+    return digest((readers.stamps(context.site.root, spec.reader), waits if is_open else opened))[:16]
 
 
 def make(context: Context) -> Made:
     """Collect what is new and return the source's next version, or nothing when there is nothing new."""
-    spec, before = _spec(context), _before(context)
-    cursor = context.previous.record.get("cursor") if before and context.previous else None
-    since = _since(cursor, spec)
-    now = context.site.now()
-    rows = _collected(context, since, now)
-    if rows.height == 0 and rows.width == 0 and before is None:
-        raise _empty(context)
-    if before is not None and rows.width == 0:
+    past = _past(context)
+    batch = _collected(context, past)
+    if batch is None or (past.table is not None and not batch.rows.width):
+        context.say("nothing new")
         return Made(unchanged=True)
-    _check_columns(context, rows, spec)
-    kept, aside = contract.hold(rows, before.schema if before else None, spec.contract, place=context.asset.place)
-    if kept.height == 0 and before is None:
-        raise _empty(context)
-    table = _added(context, before, kept, since)
-    if before is not None and table.content == before.content and aside.height == 0:
+    if not batch.rows.width:
+        raise _empty(context, "it has never given any")
+    sorted_out = _sorted_out(context, past, batch)
+    if past.table is None and not sorted_out.kept.height:
+        raise _empty(context, sorted_out.why_empty())
+    table = _added(context, past.table, sorted_out.kept)
+    aside, set_aside = quarantine.merged(
+        past.quarantine, sorted_out.aside, sorted_out.kept, key=_spec(context).key, now=past.now
+    )
+    if past.is_same(table, aside, sorted_out.waits_until):
+        context.say(f"{batch.rows.height} rows read, none new")
         return Made(unchanged=True)
-    added = table.rows - (before.rows if before else 0)
-    context.say(f"{kept.height} rows read, {added} new, {aside.height} set aside")
-    newest = _newest(kept, spec.cursor, cursor)
+    added = table.rows - (past.table.rows if past.table else 0)
+    context.say(f"{batch.rows.height} rows read, {added} added, {set_aside} set aside, {sorted_out.waiting} wait")
     return Made(
         table=table,
-        frames={"quarantine": aside} if aside.height else {},
-        record={
-            "cursor": newest, "since": since if since is None or isinstance(since, int | float | str) else text(since),
-            "until": text(now), "read": kept.height + aside.height, "added": added, "set_aside": aside.height,
-            "cursor_column": spec.cursor, "key": list(spec.key),
-        },
-        metrics={"rows": table.rows, "added": added, "set_aside": aside.height},
-    )  # fmt: skip
+        frames={QUARANTINE: aside} if aside.height else {},
+        record=_record(context, past, sorted_out)
+        | {"added": added, "set_aside": set_aside, "quarantined": aside.height},
+        metrics={"rows": table.rows, "added": added, "set_aside": set_aside, "waiting": sorted_out.waiting},
+    )
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What the version before knows: its table, its record, from where to ask, and the moment it is now."""
+
+    table: Table | None
+    record: Mapping[str, Any]
+    quarantine: pl.DataFrame | None
+    cursor: Any
+    since: Any
+    now: datetime
+
+    def is_same(self, table: Table, aside: pl.DataFrame, waits_until: str) -> bool:
+        """Say whether a collection changed nothing worth a version."""
+        if self.table is None or table.content != self.table.content:
+            return False
+        if self.record.get("files") and waits_until != self.record.get("waits_until", ""):
+            return False
+        return aside.equals(self.quarantine) if self.quarantine is not None else not aside.height
+
+
+@dataclass(frozen=True)
+class _SortedOut:
+    """A batch sorted out: rows that count, rows set aside, and what is known of those left for later."""
+
+    kept: pl.DataFrame
+    aside: pl.DataFrame
+    waiting: int = 0
+    waits_from: Any = None  # the least cursor among the rows left for later
+    waits_until: str = ""  # when the first of them becomes known
+    ledger: tuple[readers.Read, ...] = field(default=())
+
+    def why_empty(self) -> str:
+        if self.waiting:
+            return f"rows that are not known yet: {self.waiting:,}, the first at {self.waits_until}"
+        if self.aside.height:
+            return f"rows that do not count: {self.aside.height:,}, the first because {self.aside[contract.REASON][0]}"
+        return "it has never given any"
 
 
 def _spec(context: Context) -> SourceSpec:
@@ -69,33 +116,96 @@ def _spec(context: Context) -> SourceSpec:
     return spec
 
 
-def _before(context: Context) -> tables.Table | None:
-    """Return the table to go on from; a source that is collected in another way than before starts afresh."""
-    if context.previous is None or context.is_redefined:
-        return None
-    return tables.Table.from_data(context.previous.tables[ROWS])
+def _past(context: Context) -> _Past:
+    """Return what to go on from; a source that is collected in another way than before starts afresh."""
+    now, previous, spec = context.site.now(), context.previous, _spec(context)
+    if previous is None or context.is_redefined:
+        return _Past(None, {}, None, None, None, now)
+    table = Table.from_data(previous.tables[ROWS])
+    dtype = dict(table.schema).get(spec.cursor or "", "")
+    reached = cursor.revived(previous.record.get("cursor"), dtype)
+    waits_from = cursor.revived(previous.record.get("waits_from"), dtype)
+    aside = context.site.table(previous, QUARANTINE, as_type=pl.DataFrame) if QUARANTINE in previous.tables else None
+    since = cursor.lesser(None if reached is None else cursor.behind(reached, spec.overlap), waits_from)
+    return _Past(table, previous.record, aside, reached, since, now)
 
 
-def _since(cursor: Any, spec: SourceSpec) -> Any:
-    if cursor is None:
-        return None
-    if isinstance(cursor, str) and cursor.endswith("Z"):
-        return moment(cursor) - duration(spec.overlap)
-    return cursor
-
-
-def _collected(context: Context, since: Any, now: datetime) -> pl.DataFrame:
+def _collected(context: Context, past: _Past) -> Batch | None:
+    """Return what the outside gives; None says that it has nothing new."""
     spec = _spec(context)
-    if spec.reader is not None:
-        rows = readers.read(context.site.root, spec.reader, place=context.asset.place)
-        if since is not None and spec.cursor and spec.cursor in rows.columns:
-            rows = rows.filter(pl.col(spec.cursor) >= since)
-    else:
-        given = context.call(since=since, until=now)
-        rows = context.collected(frames.to_frame(pl.DataFrame() if given is None else given))
-    if spec.known_at and spec.known_at in rows.columns and rows.schema[spec.known_at].is_temporal():
-        rows = rows.filter(pl.col(spec.known_at) <= now)
-    return rows
+    if spec.reader is None:
+        return Batch(_rows(context, context.call(since=past.since, until=past.now)), (), ())
+    return readers.news(
+        context.site.root, spec.reader, readers.ledger(past.record),
+        now=text(past.now), is_whole=not (spec.key or spec.cursor), place=context.asset.place,
+    )  # fmt: skip
+
+
+def _rows(context: Context, given: Any) -> pl.DataFrame:
+    """Return what the function gave as one frame in the types that are stored; pages are put together."""
+    if given is None:
+        return pl.DataFrame()
+    pages = context.guarded(list, given) if isinstance(given, Iterator) else [given]
+    try:
+        read = [context.collected(frames.to_frame(page)) for page in pages]
+        return pl.concat([page for page in read if page.width] or [pl.DataFrame()], how="diagonal_relaxed")
+    except (BadInput, pl.exceptions.PolarsError) as error:
+        raise StepFailed(
+            f"{context.asset.name} gave no table: {getattr(error, 'what', error)}",
+            where=context.asset.place,
+            known=getattr(error, "known", ""),
+            next=getattr(error, "next", "") or "give each column one type in all pages",
+        ) from error
+
+
+def _sorted_out(context: Context, past: _Past, batch: Batch) -> _SortedOut:
+    """Leave rows of the future for later, and set aside those that do not fit or lack what names and places them."""
+    spec, place, rows = _spec(context), context.asset.place, batch.rows
+    _check_columns(context, rows, spec)
+    schema = tables.scan(context.site.files, past.table).collect_schema() if past.table else None
+    waits = _waits(rows, spec, schema, past.now, place)
+    present = rows.filter(waits.is_null())
+    fits, misfits = contract.hold(present, schema, spec.contract, place=place)
+    if spec.cursor:
+        cursor.require_usable(fits, spec.cursor, place=place)
+    lacking = contract.missing(fits, [*spec.key, *filter(None, [spec.known_at])])
+    nameless = contract.marked(fits, lacking)
+    aside = pl.concat([misfits, nameless], how="diagonal_relaxed") if nameless.height else misfits
+    left = rows.filter(waits.is_not_null())
+    first = waits.min()
+    return _SortedOut(
+        kept=fits.filter(lacking == ""),
+        aside=aside,
+        waiting=left.height,
+        waits_from=_least(left, spec.cursor, schema),
+        waits_until=_first_wait(batch, waits, first),
+        ledger=readers.with_waits(batch, waits),
+    )
+
+
+def _waits(rows: pl.DataFrame, spec: SourceSpec, schema: pl.Schema | None, now: datetime, place: str) -> pl.Series:
+    """Return per row the moment it becomes known when that is still to come, else null."""
+    utc = pl.Datetime("us", "UTC")
+    if not spec.known_at:
+        return pl.Series([None] * rows.height, dtype=utc)
+    column = rows[spec.known_at]
+    if schema is None or column.dtype.is_temporal():
+        cursor.require_time(rows, spec.known_at, place=place)
+    known = contract.converted(column, utc)
+    return known.to_frame("known").select(pl.when(pl.col("known") > now).then(pl.col("known"))).to_series()
+
+
+def _first_wait(batch: Batch, waits: pl.Series, first: Any) -> str:
+    """Return when the next row becomes known; files that were not read again keep theirs."""
+    moments = [each.waits_until for each in readers.with_waits(batch, waits)] if batch.ledger else []
+    return min((each for each in moments if each), default="" if batch.ledger or first is None else text(first))
+
+
+def _least(left: pl.DataFrame, column: str | None, schema: pl.Schema | None) -> Any:
+    if column is None or not left.height:
+        return None
+    values = left[column] if schema is None else contract.converted(left[column], schema[column])
+    return values.min()
 
 
 def _check_columns(context: Context, rows: pl.DataFrame, spec: SourceSpec) -> None:
@@ -109,32 +219,62 @@ def _check_columns(context: Context, rows: pl.DataFrame, spec: SourceSpec) -> No
             )
 
 
-def _added(context: Context, before: tables.Table | None, rows: pl.DataFrame, since: Any) -> tables.Table:
+def _added(context: Context, before: Table | None, rows: pl.DataFrame) -> Table:
+    """Return the table with the rows that are new to it."""
     spec, files = _spec(context), context.site.files
     if spec.key:
-        rows = rows.unique(subset=list(spec.key), keep="last", maintain_order=True)
-        return tables.write(files, rows) if before is None else tables.upsert(files, before, rows, list(spec.key))
-    if before is None:
+        ordered = rows.sort(spec.cursor, nulls_last=False, maintain_order=True) if spec.cursor else rows
+        rows = ordered.unique(subset=list(spec.key), keep="last", maintain_order=True)
+    elif spec.cursor:
+        rows = rows.unique(keep="first", maintain_order=True)
+    if before is None or not (spec.key or spec.cursor):
         return tables.write(files, rows)
-    if spec.cursor is None:
-        return tables.write(files, rows)  # without key and cursor every reading is the whole
-    seen = tables.scan(files, before).filter(pl.col(spec.cursor) >= since).collect() if since is not None else None
-    new = rows if seen is None else rows.join(seen, on=rows.columns, how="anti", nulls_equal=True)
+    before = _widened(context, before, rows)
+    if spec.key or not spec.cursor:
+        return tables.upsert(files, before, rows, list(spec.key))
+    known = [name for name, _ in before.schema]
+    if set(known) != set(rows.columns):
+        before = _filled(context, before, rows, known)
+    place, least = pl.col(spec.cursor), rows[spec.cursor].min()
+    is_near = place.is_null() if least is None else place.is_null() | (place >= least)
+    old = tables.scan(files, before).filter(is_near).select(known).collect()
+    new = rows.join(old, on=known, how="anti", nulls_equal=True, maintain_order="left")
     return tables.append(files, before, new) if new.height else before
 
 
-def _newest(rows: pl.DataFrame, column: str | None, before: Any) -> Any:
-    if column is None or rows.height == 0:
-        return before
-    newest = rows[column].max()
-    newest = text(newest) if isinstance(newest, datetime) else newest
-    return newest if before is None or newest is None else max(newest, before)
+def _widened(context: Context, before: Table, rows: pl.DataFrame) -> Table:
+    """Return the table with the columns whose type gave way to a wider one."""
+    have = tables.scan(context.site.files, before)
+    wider = {n: rows.schema[n] for n, dtype in have.collect_schema().items() if rows.schema[n] != dtype}
+    return tables.write(context.site.files, have.cast(wider)) if wider else before  # type: ignore[arg-type]  # any dict of types is a mapping of types
 
 
-def _empty(context: Context) -> EmptySource:
+def _filled(context: Context, before: Table, rows: pl.DataFrame, known: list[str]) -> Table:
+    """Return the table with the new columns of rows that it has already, so that these are not taken for other rows."""
+    fresh = rows.unique(subset=known, keep="first", maintain_order=True)
+    old = tables.scan(context.site.files, before).collect()
+    return tables.write(
+        context.site.files, old.join(fresh, on=known, how="left", nulls_equal=True, maintain_order="left")
+    )
+
+
+def _record(context: Context, past: _Past, found: _SortedOut) -> dict[str, Any]:
+    spec = _spec(context)
+    reached = cursor.greater(cursor.newest(found.kept, spec.cursor), past.cursor)
+    before, now = past.record.get("waits_until", ""), text(past.now)
+    return {
+        "cursor": cursor.plain(reached), "since": cursor.plain(past.since), "until": now,
+        "read": found.kept.height + found.aside.height, "cursor_column": spec.cursor, "key": list(spec.key),
+        "waiting": found.waiting, "waits_from": cursor.plain(found.waits_from), "waits_until": found.waits_until,
+        "opened": before if before and before <= now else past.record.get("opened", ""),
+        "files": [each.data() for each in found.ledger],
+    }  # fmt: skip
+
+
+def _empty(context: Context, known: str) -> EmptySource:
     return EmptySource(
         f"{context.asset.name} gave no rows",
         where=context.asset.place,
-        known="it has never given any",
+        known=known,
         next="look at what it reads; a source that is empty now and filled later may be run again then",
     )

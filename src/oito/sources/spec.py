@@ -30,7 +30,7 @@ class SourceSpec(Spec):
     key: tuple[str, ...] = ()
     cursor: str | None = None
     known_at: str | None = None
-    overlap: str = "3d"
+    overlap: str | int = "3d"
     contract: Contract = "evolve"
     reader: FilesReader | None = None
 
@@ -46,9 +46,12 @@ class SourceSpec(Spec):
     def faults(self) -> Iterator[str]:
         yield from super().faults()
         try:
-            duration(self.overlap)
+            if isinstance(self.overlap, str):
+                duration(self.overlap)
+            elif self.overlap < 0:
+                yield "overlap is negative"
         except BadInput as error:
-            yield f"overlap: {error.what}"
+            yield f"overlap: {error.what} ({error.next}, or a number for a cursor of numbers)"
         if self.contract not in {"evolve", "quarantine", "freeze"}:
             yield f"contract is {self.contract!r}; it is evolve, quarantine or freeze"
 
@@ -65,7 +68,7 @@ class _Source:
         key: str | tuple[str, ...] = (),
         cursor: str | None = None,
         known_at: str | None = None,
-        overlap: str = "3d",
+        overlap: str | int = "3d",
         contract: Contract = "evolve",
         every: str | None = None,
         retries: int = 0,
@@ -76,11 +79,18 @@ class _Source:
     def __call__(self, *function: Any, **fields: Any) -> Any:
         """Declare a function that returns rows from outside: `def flights(since)` or `def flights(since, until)`.
 
+        The function may return any table, or yield several of them, such as pages. With a key, rows are added and
+        replaced; with a cursor alone, rows that are equal in every column are one row; with neither, what it returns is
+        the whole each time.
+
         Args:
-            key: columns that name a row; a row collected again with the same key replaces the one before.
+            key: columns that name a row; a row collected again with the same key replaces the one before, and of several
+                in one collection the one with the greatest cursor counts, then the last.
             cursor: the column that grows with time; `since` is its newest value minus `overlap`, None the first time.
-            known_at: the column of the moment when a row becomes known; rows of the future are left for later.
-            overlap: how far behind the cursor rows are asked for again, so that late ones are not lost.
+            known_at: the column of the moment when a row becomes known; rows of the future are left for later, and rows
+                without that moment are set aside.
+            overlap: how far behind the cursor rows are asked for again, so that late ones are not lost: a duration, or a
+                number when the cursor is one.
             contract: what happens when a column changes its type: `evolve` (new columns and wider numbers come in, rows
                 that do not fit are set aside), `quarantine` (new columns are set aside too), `freeze` (an error).
             every: how often the outside is asked, such as "1h"; without it, at each run.
@@ -100,7 +110,7 @@ class _Source:
         key: str | tuple[str, ...] = (),
         cursor: str | None = None,
         known_at: str | None = None,
-        overlap: str = "3d",
+        overlap: str | int = "3d",
         contract: Contract = "evolve",
         every: str | None = None,
         null_values: tuple[str, ...] = ("", "NA"),
