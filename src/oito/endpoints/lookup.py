@@ -84,23 +84,25 @@ class Enricher:
 
     def _computed(self, asked: Sequence[_Question]) -> Sequence[Mapping[str, Any] | OitoError]:
         try:
-            questions = self._fields.frame([each.given for each in asked])
-            return computed(self._site, self._on_request, questions).rows(named=True)
+            made = computed(self._site, self._on_request, self._fields.frame([each.given for each in asked]))
         except OitoError as error:
             if len(asked) == 1:
                 return [error]
+        else:
+            names = [column.name for column in made]
+            return [dict(zip(names, row, strict=True)) for row in zip(*(c.to_list() for c in made), strict=True)]
         return [self._computed([each])[0] for each in asked]
 
 
-def computed(site: Site, views: Sequence[Version], questions: pl.DataFrame) -> pl.DataFrame:
-    """Return, for each question, what the views on request compute from it.
+def computed(site: Site, views: Sequence[Version], questions: pl.DataFrame) -> list[pl.Series]:
+    """Return the columns that views on request compute, one value per question.
 
     Raises:
         StepFailed, DataError: a view's function raised, or gave another number of rows.
     """
+    given = set(questions.columns)
     frames = [site.read(view, at=questions).frame for view in views]
-    columns = [f[name] for f in frames for name in f.columns if name not in questions.columns]
-    return questions.select(columns)
+    return [column for frame in frames for column in frame.get_columns() if column.name not in given]
 
 
 def _or_error(make: Callable[[Any], Any], given: Any) -> Any:

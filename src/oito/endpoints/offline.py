@@ -99,4 +99,4 @@ def _with_computed(site: Site, version: Version, frame: pl.DataFrame) -> pl.Data
     ]
     views = [site.catalog.find(name, site.environment) for name in version.record["on_request"]]
     new = computed(site, views, pl.DataFrame(fields))
-    return frame.with_columns(new[name] for name in new.columns if name not in frame.columns)
+    return frame.with_columns(column for column in new if column.name not in frame.columns)

@@ -131,14 +131,18 @@ def _check_requests_stand_alone(context: Context, views: list[str], questions: p
     """Refuse a view on request whose value for a question depends on the questions beside it."""
     found = [context.site.catalog.find(name, context.site.environment) for name in views]
     for view in found:
-        together = computed(context.site, [view], questions)
+        together = [column.to_list() for column in computed(context.site, [view], questions)]
         alone = [computed(context.site, [view], questions[place]) for place in range(questions.height)]
-        if alone and not pl.concat(alone, how="vertical_relaxed").equals(together):
+        if not all(_same([row[n][0] for row in alone], values) for n, values in enumerate(together)):
             raise StepFailed(
                 f"{view.asset} answers a question otherwise when it is alone than among others",
                 where=context.site.project.asset(view.asset).place,
                 next="treat each row by itself: no means, ranks or sums over rows",
             )
+
+
+def _same(alone: list[Any], together: list[Any]) -> bool:
+    return all(a == b or (a != a and b != b) for a, b in zip(alone, together, strict=True))
 
 
 def _decoded(version: Version, rows: pl.DataFrame) -> pl.DataFrame:

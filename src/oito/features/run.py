@@ -191,8 +191,8 @@ def _on_request(site: Site, version: Version, at: pl.DataFrame) -> Joined:
             where=asset.place,
             next="give one row per question, in order",
         )
-    new = made.select([name for name in made.columns if name not in at.columns])
-    return Joined(pl.concat([at, new], how="horizontal"), 0, 0, 0)
+    new = [column for column in made.get_columns() if column.name not in at.columns]
+    return Joined(at.hstack(new), 0, 0, 0)
 
 
 def _newest(site: Site, version: Version, spec: FeaturesSpec, now: datetime) -> pl.DataFrame:
