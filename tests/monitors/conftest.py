@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +28,7 @@ DAILY = 200
 
 PROJECT = '''
 """Questions with a number and a place; the answer follows the number until the world turns."""
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
@@ -82,6 +84,11 @@ class Loop:
         catalog = Catalog(given.home_folder, self.clock, who="ann")
         files = Files(given.home_folder / "files")
         self.site = Site(load(root, ["project.py"], KINDS), catalog, files, given, "production", root)
+
+    def reload(self) -> None:
+        """Take up the project file as it is now."""
+        sys.modules.pop("project", None)
+        self.site = replace(self.site, project=load(self.site.root, ["project.py"], KINDS))
 
     def run(self) -> Version:
         """Run everything and return the monitor's verdict."""

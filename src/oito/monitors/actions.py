@@ -97,7 +97,9 @@ def _verdict(site: Site, name: str) -> Version:
     asset = site.project.asset(name)
     if asset.kind.word != "monitor":
         monitors = [each.name for each in site.project.assets.values() if each.kind.word == "monitor"]
-        raise BadInput(f"{name} is a {asset.kind.word}, no monitor", next=did_you_mean(name, monitors))
+        raise BadInput(
+            f"{name} is no monitor", known=f"its kind is {asset.kind.word}", next=did_you_mean(name, monitors)
+        )
     return site.catalog.find(name, site.environment)
 
 

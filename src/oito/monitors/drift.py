@@ -307,22 +307,27 @@ def benjamini_hochberg(p_values: Sequence[float]) -> Floats:
 
 
 def natural_effects(windows: Sequence[pl.DataFrame], *, least: float = MIN_EFFECT) -> dict[str, float]:
-    """Return the PSI that each column must exceed, because the reference's own windows differ as much from one another.
+    """Return the PSI that each column must reach, because the reference's own windows differ as much from one another.
 
-    Neighbouring rows are alike in most streams, which tests for independent rows take for drift; so what the windows of
-    the reference show among themselves is the floor, and never below `least`.
+    Neighbouring rows are alike in most streams, which tests for independent rows take for drift; so the most that a window
+    of the reference differs from the others, beyond what its few rows explain, is the floor, and never less than `least`.
 
     Args:
         windows: the reference cut by time into pieces as long as what it is compared with; fewer than 3 tell nothing.
+
+    Source: Yurdakul (2018) for PSI's mean without a change, (bins - 1)(1/n + 1/m).
     """
     if len(windows) < 3:
         return {}
     floors = {}
-    whole = pl.concat(windows)
-    for series in whole.get_columns():
+    for series in pl.concat(windows).get_columns():
         column = fit(series)
-        counts = [column.count(window[series.name]) for window in windows]
-        total = np.sum([column.coarse(each) for each in counts], axis=0)
-        moved = [population_stability(total - column.coarse(each), column.coarse(each)) for each in counts]
-        floors[series.name] = max(least, *moved)
+        pieces = [column.coarse(column.count(window[series.name])) for window in windows]
+        total = np.sum(pieces, axis=0)
+        floors[series.name] = max(least, *(_excess(total - piece, piece) for piece in pieces))
     return floors
+
+
+def _excess(before: Ints, now: Ints) -> float:
+    n, m, bins = int(before.sum()), int(now.sum()), int(((before + now) > 0).sum())
+    return population_stability(before, now) - (bins - 1) * (1 / n + 1 / m) if n and m else 0.0

@@ -90,8 +90,8 @@ class Looker:
             look.figures.append(
                 _figure(row, Figure(BASELINE, last.value, last.low, last.high, last.rows), model, last.name)
             )
-        self._estimated(look, model, row, said=said, truth=np.where(is_known, truth, np.nan))
         look.alarms += self._worse(model, row)
+        self._estimated(look, model, row, said=said, truth=np.where(is_known, truth, np.nan))
 
     def _estimated(self, look: Look, model: Accepted, row: Row, *, said: Floats, truth: Floats) -> None:
         """Add the accuracy to be expected; truth that came early is no fair sample, so it corrects settled windows only."""
@@ -105,10 +105,14 @@ class Looker:
         note = "withdrawn" if found.is_withdrawn else ("corrected" if found.corrected else "")
         figure = Figure(ESTIMATE, found.value, found.low, found.high, row.rows)
         look.figures.append(_figure(row, figure, model, note))
-        promised = float(model.calibration.sure(said[there, 1]).mean())
-        if found.is_withdrawn and found.value < promised:  # a model that got better is no alarm
-            text = f"the estimated accuracy is withdrawn: scores promise {promised:.3f}, the truth says {found.value:.3f}; the concept changed"
-            look.alarms.append(Alarm("concept", text, "", {"value": found.value, "labelled": float(found.labelled)}))
+        if found.is_withdrawn and look.alarms:  # what the scores did not announce; a model that got better is no alarm
+            promised = float(model.calibration.sure(said[there, 1]).mean())
+            text = f"the scores promise an accuracy of {promised:.3f}, the truth says {found.value:.3f}: the concept changed"
+            look.alarms.append(
+                Alarm(
+                    "concept", text, "", {"value": found.value, "promised": promised, "labelled": float(found.labelled)}
+                )
+            )
 
     def _worse(self, model: Accepted, row: Row) -> list[Alarm]:
         if not row.is_settled or row.loss is None or row.variance is None or row.labelled < 2:

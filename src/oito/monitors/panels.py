@@ -48,7 +48,7 @@ def facts(version: Version) -> Facts:
     pairs: list[tuple[str, Cell]] = [
         ("status", Badge(status, TONES.get(status, "plain"))),
         ("window", " … ".join(record["window"])),
-        ("model", Link(record["model"], f"/versions/{record['model']}")),
+        ("model", Link(record["model"], f"/assets/{record['model']}")),
         ("predictions", record["rows"]),
         ("coverage", record["coverage"]),
         ("newest settled window", record.get("settled")),
@@ -63,7 +63,14 @@ def alarm_blocks(version: Version) -> list[Block]:
     if not alarms:
         return []
     rows: list[list[Cell]] = [
-        [Badge(a["kind"], "bad"), a["text"], a["window"], _version_link(a.get("version")), a.get("run")] for a in alarms
+        [
+            Badge(a["kind"], "bad"),
+            a["text"],
+            a["window"],
+            _version_link(a.get("version")),
+            Link(a["run"], f"/runs/{a['run']}"),
+        ]
+        for a in alarms
     ]
     return [Table(["alarm", "what", "window", "made by", "run"], rows, title="Alarms")]
 
@@ -120,7 +127,7 @@ def _figure_line(title: str, part: pl.DataFrame) -> Series:
 
 
 def _own(figures: pl.DataFrame) -> list[Block]:
-    own = figures.filter(figures["note"] == "own")
+    own = figures.filter(figures["note"].is_in(["own", "served"]))
     return [
         Chart(str(name), [Series(str(name), part["start"].to_list(), part["value"].to_list())], x="window")
         for (name,), part in own.group_by("name", maintain_order=True)
@@ -178,7 +185,7 @@ def history(site: Site, name: str) -> list[Version]:
 
 
 def _version_link(ref: str | None) -> Cell:
-    return Link(ref, f"/versions/{ref}") if ref else None
+    return Link(ref, f"/assets/{ref}") if ref else None
 
 
 def _recent(site: Site, version: Version, table: str) -> pl.DataFrame:

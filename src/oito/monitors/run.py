@@ -137,7 +137,11 @@ class _Sight:
         if "latency_s" in rows.columns and rows.height:
             slow = rows["latency_s"].quantile(0.95, "linear")
             look.figures.append(
-                {**_own_figure(start, model, "latency_p95_ms", (slow or 0.0) * 1000), "rows": rows.height}
+                {
+                    **_own_figure(start, model, "latency_p95_ms", (slow or 0.0) * 1000),
+                    "rows": rows.height,
+                    "note": "served",
+                }
             )
         if self.before.until is None or start >= self.before.until:
             self._columns(look, looked, seen, start=start, stop=stop)
@@ -229,8 +233,12 @@ def _record(
     settled = [row for row in rows if row.is_settled and row.labelled]
     newest = settled[-1].start if settled else None
     alarms = [_told(context, start, alarm) for start, alarm in seen.alarms]
-    recent = figures.filter((pl.col("start") == end - every) & (pl.col("note") == "own"))
-    judged = figures.filter((pl.col("start") == newest) & (pl.col("note") != "own")) if newest else figures.clear()
+    recent = figures.filter((pl.col("start") == end - every) & pl.col("note").is_in(["own", "served"]))
+    judged = (
+        figures.filter((pl.col("start") == newest) & ~pl.col("note").is_in(["own", "served"]))
+        if newest
+        else figures.clear()
+    )
     shown = {r["name"]: r["value"] for r in [*judged.to_dicts(), *recent.to_dicts()] if math.isfinite(r["value"])}
     served = sum(row.rows for row in last)
     status = "silent" if not served else ("alarm" if alarms else "good")
