@@ -152,9 +152,11 @@ def _decoded(version: Version, rows: pl.DataFrame) -> pl.DataFrame:
     answers = np.array(rows["outputs"].to_list(), dtype=np.float64).reshape(rows.height, len(record["outputs"]))
     seen = signature.frame(matrix).with_columns(pl.col(pl.Enum).cast(pl.String)).select(pl.all().name.prefix(SEEN))
     outputs = pl.DataFrame({name: answers[:, place] for place, name in enumerate(record["outputs"])})
-    plain = rows.select("prediction_id", "at", "endpoint", "version", "model", "variant", "latency_s", "as_of")
-    found = pl.concat([plain, _keys(rows, record), outputs, seen], how="horizontal")
-    return found.with_columns(pl.coalesce(pl.col(record["time"]), pl.col("at")).alias("at"))
+    keys = _keys(rows, record)
+    asked_at = pl.select(pl.coalesce(keys[record["time"]], rows["at"]).alias("at"))
+    plain = rows.select("prediction_id", "endpoint", "version", "model", "variant", "latency_s", "as_of")
+    keys = keys.drop("at", strict=False)  # a time column of that name is the moment itself
+    return pl.concat([plain, asked_at, keys, outputs, seen], how="horizontal")
 
 
 def _keys(rows: pl.DataFrame, record: Any) -> pl.DataFrame:
