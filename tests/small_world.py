@@ -49,9 +49,9 @@ class World:
         sys.modules.pop("project", None)
         self.site = self.opened()
 
-    def opened(self, **overrides: Any) -> Site:
+    def opened(self) -> Site:
         """Open the project as another process would."""
-        settings = load_settings(self.root, {"environment": "production", **overrides})
+        settings = load_settings(self.root, {"environment": "production"})
         catalog = Catalog(settings.home_folder, self.clock, who="test")
         project = load(self.root, ["project.py"], KINDS)
         return Site(project, catalog, Files(settings.home_folder / "files"), settings, "production", self.root)
