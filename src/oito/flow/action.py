@@ -17,6 +17,8 @@ from oito.show import Field, Page
 F = TypeVar("F", bound=Callable[..., Page])
 FieldKind = Literal["text", "int", "float", "bool", "choice"]
 _KINDS: dict[Any, FieldKind] = {str: "text", int: "int", float: "float", bool: "bool"}
+_TYPES: dict[FieldKind, Any] = {"text": str, "choice": str, "int": int, "float": int | float, "bool": bool}
+_SAID = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Action:
     def many(self) -> str:
         """The field that takes any number of texts, or ""."""
         hints = get_type_hints(self.function)
-        return next((name for name, hint in hints.items() if get_origin(hint) in {list, Sequence, tuple}), "")
+        return next(
+            (_told(name) for name, hint in hints.items() if get_origin(_bare(hint)) in {list, Sequence, tuple}), ""
+        )
 
     def carry_out(self, site: Any, given: Mapping[str, Any]) -> Page:
         """Call the function with values that may still be texts, as a form or an address gives them.
@@ -75,21 +79,23 @@ class Action:
         for field in self.fields:
             if field.required and given.get(field.name) in (None, "", []):
                 raise BadInput(f"{self.name} needs {field.name!r}", next=field.help)
-        names = {name.rstrip("_"): name for name in inspect.signature(self.function).parameters}
-        told = {names[name]: self._typed(known[name], value) for name, value in given.items() if value != ""}
+        own = {_told(name): name for name in inspect.signature(self.function).parameters}
+        told = {own[name]: self._typed(known[name], value) for name, value in given.items() if value not in ("", None)}
         return self.function(site, **told)
 
     def _typed(self, field: Field, value: Any) -> Any:
         if field.name == self.many:
-            return value.split() if isinstance(value, str) else list(value)
-        if not isinstance(value, str) or field.kind in {"text", "choice"}:
-            return value
-        if field.kind == "bool":
-            return value.lower() in {"1", "true", "on", "yes"}
-        try:
-            return int(value) if field.kind == "int" else float(value)
-        except ValueError:
-            raise BadInput(f"{field.name} is {value!r}", known=f"it takes a {field.kind}", next=field.help) from None
+            value = value.split() if isinstance(value, str) else value
+            if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+                return list(value)
+            raise _misfit(field, value, "a list of texts")
+        if isinstance(value, str) and field.kind not in {"text", "choice"}:
+            value = _parsed(field, value)
+        if not isinstance(value, _TYPES[field.kind]) or (isinstance(value, bool) and field.kind != "bool"):
+            raise _misfit(field, value, f"a {field.kind}")
+        if field.choices and value not in field.choices:
+            raise _misfit(field, value, f"one of {', '.join(field.choices)}")
+        return float(value) if field.kind == "float" else value
 
 
 def action(name: str, *, writes: bool = False, page: str = "", group: str = "") -> Callable[[F], F]:
@@ -111,11 +117,33 @@ def actions_of(module: types.ModuleType) -> list[Action]:
 def _field(parameter: inspect.Parameter, hint: Any, help: str) -> Field:
     is_required = parameter.default is parameter.empty
     default = None if is_required else parameter.default
-    if get_origin(hint) in {Union, types.UnionType}:
-        hint = next(each for each in get_args(hint) if each is not type(None))
+    hint = _bare(hint)
     choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
     kind: FieldKind = "choice" if choices else _KINDS.get(hint, "text")
-    return Field(parameter.name.rstrip("_"), kind, is_required, default, help, choices)
+    return Field(_told(parameter.name), kind, is_required, default, help, choices)
+
+
+def _told(name: str) -> str:
+    """Return what people call a parameter: `from` for `from_`, which Python keeps for itself."""
+    return name.rstrip("_")
+
+
+def _bare(hint: Any) -> Any:
+    """Return a type without its `| None`."""
+    if get_origin(hint) in {Union, types.UnionType}:
+        return next(each for each in get_args(hint) if each is not type(None))
+    return hint
+
+
+def _parsed(field: Field, text: str) -> Any:
+    try:
+        return _SAID[text.lower()] if field.kind == "bool" else (int(text) if field.kind == "int" else float(text))
+    except (KeyError, ValueError):
+        raise _misfit(field, text, f"a {field.kind}") from None
+
+
+def _misfit(field: Field, value: Any, wanted: str) -> BadInput:
+    return BadInput(f"{field.name} is {str(value)[:80]!r}", known=f"it takes {wanted}", next=field.help)
 
 
 def _helps(doc: str) -> dict[str, str]:
@@ -128,7 +156,7 @@ def _helps(doc: str) -> dict[str, str]:
             break
         match = re.match(r" {4}(\w+): (.*)", line)
         if match:
-            name = match[1]
+            name = _told(match[1])
             helps[name] = match[2]
         elif name and line.strip():
             helps[name] += " " + line.strip()
