@@ -122,7 +122,8 @@ def _kind(told: Mapping[str, str]) -> Kind:
 def _causes(context: Context, version: Version, packages: str) -> list[fingerprints.Cause]:
     site = context.site
     before = versions.parts(site.catalog.rows, version.fingerprint) or {}
-    now = fingerprints.definition(context.asset, site.project, packages=packages, root=site.root)
+    seed = site.settings.seed
+    now = fingerprints.definition(context.asset, site.project, packages=packages, root=site.root, seed=seed)
     return [each for each in fingerprints.causes(before, {**now, "inputs": before.get("inputs", {})}) if before]
 
 
