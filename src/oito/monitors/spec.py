@@ -38,7 +38,7 @@ def on_regret(*, price: float, value: float = 1.0, cool_down: str = "7d") -> OnR
 
     Args:
         price: what one retraining costs (computing, review, risk), in the unit of `value`.
-        value: what one unit of loss costs on one decision.
+        value: what one unit of loss (log loss of classes, squared error of numbers) costs on one decision.
         cool_down: how long after a retraining the rule keeps still.
     """
     return OnRegret(price, value, cool_down)
@@ -110,7 +110,8 @@ def monitor(
 ) -> Decorator:
     """Declare a monitor; a function `(window)` may return further figures by name, beside the built-in ones.
 
-    `window` has `predictions` (a frame), `truth` (the labels known so far, as a column) and `score`.
+    `window` has `predictions` (a frame), and for each of its rows `truth` (null while unknown) and `score` (the chance of
+    the second class, of the likeliest of several, or the predicted number); `start` and `end` say when.
 
     Args:
         endpoint: what is watched; every: how often; window: how far back each look goes, `every` by default.
