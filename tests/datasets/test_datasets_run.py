@@ -57,7 +57,7 @@ def test_a_failed_check_says_what_where_known_and_next_and_keeps_the_broken_vers
     world.poll(ROWS)
     with pytest.raises(CheckFailed) as caught:
         world.poll([*ROWS, BAD])
-    line = 17
+    line = 18
     assert str(caught.value) == (
         'clean broke "km is between 0 and 300" in 1 of 3 rows\n'
         f"  where    project.py:{line}; first bad row id=4, km=-4.2\n"

@@ -231,7 +231,8 @@ def _added(context: Context, before: Table | None, rows: pl.DataFrame) -> Table:
         return tables.write(files, rows)
     before = _widened(context, before, rows)
     if spec.key or not spec.cursor:
-        return tables.upsert(files, before, rows, list(spec.key))
+        news = _news(context, before, rows, list(spec.key))
+        return tables.upsert(files, before, news, list(spec.key)) if news.height else before
     known = [name for name, _ in before.schema]
     if set(known) != set(rows.columns):
         before = _filled(context, before, rows, known)
@@ -240,6 +241,16 @@ def _added(context: Context, before: Table | None, rows: pl.DataFrame) -> Table:
     old = tables.scan(files, before).filter(is_near).select(known).collect()
     new = rows.join(old, on=known, how="anti", nulls_equal=True, maintain_order="left")
     return tables.append(files, before, new) if new.height else before
+
+
+def _news(context: Context, before: Table, rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Return the rows that the table does not hold as they are; the rest of the overlap costs no rewriting then."""
+    have = tables.scan(context.site.files, before)
+    if rows.columns != have.collect_schema().names() or not rows.height:
+        return rows
+    first = pl.col(key[0]).is_between(rows[key[0]].min(), rows[key[0]].max())  # lets whole row groups be left out
+    old = have.filter(first).join(rows.lazy().select(key), on=key, how="semi").collect()
+    return rows.join(old, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
 
 
 def _widened(context: Context, before: Table, rows: pl.DataFrame) -> Table:
