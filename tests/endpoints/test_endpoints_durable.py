@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -27,21 +28,20 @@ class Load:
             thread.start()
 
     def _ask(self, number: int) -> None:
-        connection = self._serving.connect()
         body = json.dumps({"rows": [ROW] * 3} if number % 3 == 0 else ROW)
-        while not self._over.is_set():
-            try:
-                connection.request("POST", "/predict", body)
-                answer = connection.getresponse()
-                content = json.loads(answer.read())
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                self.failures.append(repr(error))
-                return
-            if answer.status != 200:
-                self.failures.append(str(content))
-                return
-            self.answers += content.get("predictions", [content])
-        connection.close()
+        with closing(self._serving.connect()) as connection:
+            while not self._over.is_set():
+                try:
+                    connection.request("POST", "/predict", body)
+                    answer = connection.getresponse()
+                    content = json.loads(answer.read())
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    self.failures.append(repr(error))
+                    return
+                if answer.status != 200:
+                    self.failures.append(str(content))
+                    return
+                self.answers += content.get("predictions", [content])
 
     def end(self) -> None:
         self._over.set()

@@ -230,12 +230,16 @@ def newest(folder: Path, count: int) -> list[Block]:
             found = [*(_block(about, payload) for payload in payloads), *found]
         if sum(len(block.ids) for block in found) >= count:
             break
-    found.sort(key=lambda block: block.time_ns)
-    start, wanted = len(found), count
-    while start and wanted > 0:
+    return last(sorted(found, key=lambda block: block.time_ns), count)
+
+
+def last(blocks: list[Block], count: int) -> list[Block]:
+    """Return as many of the last blocks as are needed for `count` predictions."""
+    start = len(blocks)
+    while start and count > 0:
         start -= 1
-        wanted -= len(found[start].ids)
-    return found[start:]
+        count -= len(blocks[start].ids)
+    return blocks[start:]
 
 
 def _blocks(path: Path, since_ns: int, damaged: Callable[[segment.Damage], None]) -> Iterator[Block]:
