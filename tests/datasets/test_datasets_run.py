@@ -126,7 +126,7 @@ def test_sql_reads_assets_by_name_and_the_same_input_gives_the_same_content(worl
     world.poll(many)
     first = world.version("per_city")
     schema = world.rows("per_city").schema
-    assert (schema["n"], schema["ids"], schema["seen"]) == (pl.Int64, pl.Int64, pl.Datetime("us", "UTC"))
+    assert (schema["n"], schema["ids"], schema["seen"]) == (pl.Int64(), pl.Int64(), pl.Datetime("us", "UTC"))
     from oito.flow import runner
 
     runner.run(world.site, force=["per_city"]).raise_first()

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import World
 
 from oito.errors import OitoError
 from oito.show import Table
 from oito.sources import actions, panels
+from small_world import World
 
 
 @pytest.fixture
