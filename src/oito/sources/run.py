@@ -248,7 +248,9 @@ def _news(context: Context, before: Table, rows: pl.DataFrame, key: list[str]) -
     have = tables.scan(context.site.files, before)
     if rows.columns != have.collect_schema().names() or not rows.height:
         return rows
-    first = pl.col(key[0]).is_between(pl.lit(rows[key[0]].min()), pl.lit(rows[key[0]].max()))  # lets whole row groups be left out
+    first = pl.col(key[0]).is_between(
+        pl.lit(rows[key[0]].min()), pl.lit(rows[key[0]].max())
+    )  # lets whole row groups be left out
     old = have.filter(first).join(rows.lazy().select(key), on=key, how="semi").collect()
     return rows.join(old, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
 
