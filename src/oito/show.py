@@ -4,6 +4,7 @@ An action or a panel returns a `Page`. The terminal prints it, the web lays it o
 what `--json` and the `.json` twin answer. So a thing is described once and looks right everywhere.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -138,6 +139,28 @@ class Page:
     title: str
     blocks: Sequence[Block]
     data: Mapping[str, Any]
+
+
+def json_text(data: Any, *, indent: int | None = None) -> str:
+    """Return data as JSON, as `--json` and every `.json` twin give it; NaN and infinities, which JSON lacks, are null.
+
+    Example:
+        >>> json_text({"auc": math.nan, "rows": (1, 2)})
+        '{"auc": null, "rows": [1, 2]}'
+    """
+    return json.dumps(_plain(data), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")

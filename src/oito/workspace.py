@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,18 @@ from oito import settings as settings_door
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.clock import Clock, RealClock, VirtualClock, moment
-from oito.eight import KINDS
+from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
 from oito.flow import bundle, pages, release, runner
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
-from oito.flow.kind import Kind
 from oito.flow.project import Project
 from oito.flow.site import Site, Tell, silent
 from oito.names import did_you_mean
 from oito.show import Page
 from oito.simulation import actions as simulation_actions
 from oito.storage.files import Files
-
-
-def kinds() -> tuple[Kind, ...]:
-    """Return the eight kinds and those of installed plug-ins (entry points of the group `oito.kinds`)."""
-    return (*KINDS, *(point.load() for point in entry_points(group="oito.kinds")))
 
 
 def actions() -> list[Action]:
@@ -79,9 +72,7 @@ class Workspace:
 
     @property
     def site(self) -> Site:
-        return Site(
-            self.project, self.catalog, self.files, self.settings, self.environment, self.root, self.tell
-        )
+        return Site(self.project, self.catalog, self.files, self.settings, self.environment, self.root, self.tell)
 
     def run(self, *targets: str, collect: Sequence[str] = ()) -> runner.Outcome:
         """Bring the targets (all assets when there are none) up to date; raise the first error, if any step had one."""

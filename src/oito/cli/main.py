@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from oito.cli import parser
 from oito.errors import OitoError
+from oito.show import Page, json_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("stopped; what was finished is kept, and the same command goes on from there\n")
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader left; Python flushes once more at exit
         return 0
 
 
@@ -32,22 +33,25 @@ def _carry_out(given: list[str]) -> int:
     if told.action is None:
         sys.stdout.write(told.help)
         return 0 if told.is_asked else 2
-    from oito.cli.progress import tell
     from oito.workspace import Workspace
 
     workspace = Workspace(told.folder, environment=told.environment, now=told.now, who=told.who)
-    workspace.tell = tell if not told.as_json else workspace.tell
+    if not told.as_json:
+        from oito.cli.progress import tell
+
+        workspace.tell = tell
     try:
-        page = told.action.carry_out(workspace if told.is_service else workspace.site, told.values or {})
+        subject = workspace if told.is_service else workspace.site
+        page = told.action.carry_out(subject, told.values or {})
         _shown(page, told.as_json)
     finally:
         workspace.close()
     return 0
 
 
-def _shown(page: Any, as_json: bool) -> None:
+def _shown(page: Page, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(page.data, indent=2, default=str) + "\n")
+        sys.stdout.write(json_text(page.data, indent=2) + "\n")
         return
     from oito.cli.terminal import print_page
 
@@ -56,7 +60,7 @@ def _shown(page: Any, as_json: bool) -> None:
 
 def _told(error: OitoError, *, as_json: bool) -> int:
     if as_json:
-        sys.stdout.write(json.dumps(error.data(), indent=2) + "\n")
+        sys.stdout.write(json_text(error.data(), indent=2) + "\n")
     name = type(error).__name__
     is_bright = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     sys.stderr.write((f"\x1b[1;31m{name}\x1b[0m" if is_bright else name) + f": {error}\n")

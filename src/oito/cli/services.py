@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from oito.eight import kinds
 from oito.flow.action import action
 from oito.flow.project import Project
 from oito.flow.site import Site
 from oito.show import Page
-from oito.workspace import Workspace, kinds
+from oito.workspace import Workspace
 
 
 @action("init")
@@ -41,6 +42,14 @@ def up(workspace: Workspace, *, port: int = 0, host: str = "127.0.0.1") -> Page:
     from oito.api.app import serve
 
     return serve(workspace, host=host, port=port or workspace.settings.port)
+
+
+@action("settings")
+def settings(workspace: Workspace) -> Page:
+    """List every setting, its value and where that came from."""
+    from oito.flow.actions import settings_page
+
+    return settings_page(workspace.settings)
 
 
 @action("serve")

@@ -9,8 +9,10 @@ from oito.flow import pages, release, runner
 from oito.flow.action import action
 from oito.flow.plan import SETTLED, Planner
 from oito.flow.site import Site
-from oito.settings import SETTINGS
+from oito.settings import SETTINGS, Settings
 from oito.show import Badge, Block, Cell, Facts, Link, Page, Table, Text
+
+SECRET = frozenset({"token"})
 
 
 @action("plan", page="/plan")
@@ -248,17 +250,17 @@ def check(site: Site) -> Page:
 @action("settings", page="/settings")
 def settings(site: Site) -> Page:
     """List every setting, its value and where that came from."""
-    hidden = {"token"}
-    rows: list[list[Cell]] = [
-        [
-            s.name,
-            "•••" if s.name in hidden and site.settings.values[s.name] else _text(site.settings.values[s.name]),
-            site.settings.origins[s.name],
-            s.doc,
-        ]
-        for s in SETTINGS
-    ]
-    data = {"settings": [{"name": row[0], "value": row[1], "from": row[2]} for row in rows], "next": None}
+    return settings_page(site.settings)
+
+
+def settings_page(given: Settings) -> Page:
+    """Return the page of a folder's settings, which needs no project; secrets are not shown."""
+    values = {s.name: "•••" if s.name in SECRET and given.values[s.name] else given.values[s.name] for s in SETTINGS}
+    rows: list[list[Cell]] = [[s.name, _text(values[s.name]), given.origins[s.name], s.doc] for s in SETTINGS]
+    data = {
+        "settings": [{"name": s.name, "value": values[s.name], "from": given.origins[s.name]} for s in SETTINGS],
+        "next": None,
+    }
     return Page("Settings", [Table(["name", "value", "from", "meaning"], rows)], data)
 
 

@@ -78,7 +78,7 @@ def _write(path: Path, content: str) -> None:
 
 def _told(folder: Path, guess: Guess, place: str, made: dict[str, str]) -> Page:
     here = "" if folder.resolve() == Path.cwd() else f"cd {folder}\n"
-    commands = ["oito run", 'oito release production --message "first"', "oito serve --environment production"]
+    commands = ["oito run", 'oito release production --message "first"', "oito serve"]
     facts = Facts(
         [
             ("asked", f"{guess.label} ({guess.task})"),
