@@ -24,20 +24,21 @@ class VirtualClock:
     """A clock that stands still until it is moved; it never goes back."""
 
     def __init__(self, start: datetime) -> None:
-        self._now = start.astimezone(UTC)
+        self._now = moment(start)
 
     def now(self) -> datetime:
         return self._now
 
-    def move_to(self, moment: datetime) -> None:
-        """Set the clock to `moment`.
+    def move_to(self, at: datetime) -> None:
+        """Set the clock to a moment.
 
         Raises:
-            BadInput: `moment` lies before the present of this clock.
+            BadInput: it lies before the present of this clock.
         """
-        if moment < self._now:
-            raise BadInput(f"the clock stands at {text(self._now)} and cannot go back to {text(moment)}")
-        self._now = moment.astimezone(UTC)
+        goal = moment(at)
+        if goal < self._now:
+            raise BadInput(f"the clock stands at {text(self._now)} and cannot go back to {text(goal)}")
+        self._now = goal
 
     def advance(self, span: timedelta) -> None:
         self.move_to(self._now + span)
@@ -67,7 +68,7 @@ def text(at: datetime) -> str:
         >>> text(moment("2013-11-01T06:30:00+01:00"))
         '2013-11-01T05:30:00.000000Z'
     """
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment(at).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def stopwatch() -> float:

@@ -9,7 +9,7 @@ from oito.errors import BadInput
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_REFERENCE = re.compile(r"(?P<asset>[A-Za-z_]\w*)(?::v(?P<number>\d+)|@(?P<environment>[\w./-]+))?")
+_REFERENCE = re.compile(r"(?P<asset>[^\W\d]\w*)(?::v(?P<number>\d+)|@(?P<environment>[\w./-]+))?")
 
 
 def duration(text: str | timedelta) -> timedelta:
@@ -24,14 +24,17 @@ def duration(text: str | timedelta) -> timedelta:
     """
     if isinstance(text, timedelta):
         return text
-    pieces = _DURATION.findall(text)
-    if not pieces or "".join(n + u for n, u in pieces) != text.replace(" ", ""):
-        raise BadInput(
-            f"{text!r} is not a duration",
-            known="a number and a unit of ms, s, m, h, d, w",
-            next='write "14d" or "1h30m"',
-        )
-    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in pieces), timedelta())
+    pieces = _DURATION.findall(text) if isinstance(text, str) else []
+    if pieces and "".join(n + u for n, u in pieces) == text.replace(" ", ""):
+        try:
+            return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in pieces), timedelta())
+        except OverflowError:
+            pass  # longer than all of history: as good as no duration
+    raise BadInput(
+        f"{text!r} is not a duration",
+        known="a number and a unit of ms, s, m, h, d, w",
+        next='write "14d" or "1h30m"',
+    )
 
 
 def duration_text(span: timedelta) -> str:

@@ -17,11 +17,13 @@ from oito.names import did_you_mean
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing a user may set; its type is the type of its default."""
+    """One thing a user may set; its type is the type of its default. `choices` are all it may be, `least` the least."""
 
     name: str
     default: str | int | float | bool | tuple[str, ...]
     doc: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
 
 
 SETTINGS = (
@@ -32,7 +34,7 @@ SETTINGS = (
     Setting("now", "", "A fixed moment that the clock shows instead of the machine's time; empty is the real time."),
     Setting("who", "", "Whose name stands in the events; empty is the name of the account."),
     Setting("seed", 0, "The root of all random seeds."),
-    Setting("packages", "exact", "How package versions enter fingerprints: exact, minor or off."),
+    Setting("packages", "exact", "How package versions enter fingerprints.", choices=("exact", "minor", "off")),
     Setting("strict", False, "Whether an undeclared read of a file is an error instead of a warning."),
     Setting("online", True, "Whether feature views are kept ready for endpoints after each run."),
     Setting("trusted", (), "Dotted names of your own classes that may be rebuilt from model files."),
@@ -40,7 +42,9 @@ SETTINGS = (
     Setting("serve_port", 8000, "Port of an endpoint (oito serve)."),
     Setting("token", "", "Bearer token that servers ask for; needed to listen beyond this machine."),
     Setting("max_body_bytes", 16 * 1024 * 1024, "Largest request body that a server reads."),
-    Setting("lease_s", 20.0, "Seconds without a sign of life after which another process may take over a step."),
+    Setting(
+        "lease_s", 20.0, "Seconds without a sign of life after which another process takes over a step.", least=5.0
+    ),
 )
 
 
@@ -77,7 +81,7 @@ def load(root: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
         for name, given in table.items():
             if name not in known:
                 raise BadSetting(f"there is no setting {name!r}", where=origin, next=did_you_mean(name, known))
-            values[name] = _typed(known[name], given, origin)
+            values[name] = _fitting(known[name], _typed(known[name], given, origin), origin)
             origins[name] = origin
     return Settings(values, origins, root)
 
@@ -88,11 +92,11 @@ def _tables(root: Path, overrides: Mapping[str, Any]) -> list[tuple[str, Mapping
         path = root / name
         if path.is_file():
             try:
-                table: Any = tomllib.loads(path.read_text())
-            except tomllib.TOMLDecodeError as error:
+                table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise BadSetting(f"{name} is not TOML: {error}", where=str(path)) from None
             for key in inside:
-                table = table.get(key, {})
+                table = table.get(key, {}) if isinstance(table, dict) else {}
             tables.append((name, table))
     prefix = "OITO_"
     names = {setting.name for setting in SETTINGS}
@@ -116,6 +120,17 @@ def _typed(setting: Setting, given: Any, origin: str) -> Any:
             f"the setting {setting.name!r} is {given!r}", where=origin, known=f"it takes a {shown}", next=setting.doc
         )
     return given
+
+
+def _fitting(setting: Setting, value: Any, origin: str) -> Any:
+    if setting.choices and value not in setting.choices:
+        known = "it is " + ", ".join(setting.choices[:-1]) + f" or {setting.choices[-1]}"
+        hint = did_you_mean(value, setting.choices)
+        raise BadSetting(f"the setting {setting.name!r} is {value!r}", where=origin, known=known, next=hint)
+    if setting.least is not None and not value >= setting.least:
+        known = f"it is at least {setting.least:g}"
+        raise BadSetting(f"the setting {setting.name!r} is {value!r}", where=origin, known=known, next=setting.doc)
+    return value
 
 
 def _parsed(text: str, wanted: type) -> Any:

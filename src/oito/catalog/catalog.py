@@ -86,8 +86,8 @@ class Catalog:
             UnknownAsset, UnknownVersion, UnknownEnvironment: with what is known instead.
         """
         asset, number, named = reference(written)
-        known = [name for name, _, _ in versions.assets(self.rows)]
-        if asset not in known:
+        if not versions.is_known(self.rows, asset):
+            known = [name for name, _, _ in versions.assets(self.rows)]
             raise UnknownAsset(f"no asset {asset!r} has a version", next=did_you_mean(asset, known) or "oito run")
         if number is not None:
             found = versions.by_number(self.rows, asset, number)

@@ -72,6 +72,12 @@ def moves(database: Database, environment: str, asset: str) -> list[Move]:
     return [Move(**dict(row)) for row in rows]
 
 
+def last_move(database: Database) -> int:
+    """Return the id of the newest move of all, 0 when there is none."""
+    row = database.one("SELECT MAX(id) AS id FROM move")
+    return int(row["id"] or 0) if row else 0
+
+
 def insert_release(
     change: Transaction, environment: str, *, at: str, who: str, message: str, bundle: str, record: Mapping[str, Any]
 ) -> tuple[int, int]:

@@ -25,14 +25,19 @@ def append(change: Transaction, *, at: str, who: str, verb: str, subject: str, d
 def listed(database: Database, *, subject: str = "", limit: int = 100, before: int | None = None) -> list[Event]:
     """Return events, newest first; `subject` keeps those of one asset or version, `before` an id to page on from."""
     rows = database.read(
-        "SELECT * FROM event WHERE (? = '' OR subject = ? OR subject LIKE ? || ':%') AND id < ? ORDER BY id DESC LIMIT ?",
-        subject, subject, subject, before or 2**62, limit,
+        "SELECT * FROM event WHERE (? = '' OR subject = ? OR (subject >= ? || ':' AND subject < ? || ';')) AND id < ?"
+        " ORDER BY id DESC LIMIT ?",
+        subject, subject, subject, subject, before or 2**62, limit,
     )  # fmt: skip
     return [_event(row) for row in rows]
 
 
 def first_broken(database: Database) -> int | None:
-    """Return the id of the first event whose hash does not fit its content and predecessor, or None when all fit."""
+    """Return the id of the first event whose hash does not fit its content and predecessor, or None when all fit.
+
+    A changed, added, moved or missing event is found; that the newest ones were cut off is only seen by who noted a later
+    hash elsewhere.
+    """
     previous = FIRST
     for row in database.read("SELECT * FROM event ORDER BY id"):
         told = _hash(previous, row["at"], row["who"], row["verb"], row["subject"], row["detail"])

@@ -25,9 +25,10 @@ def end(change: Transaction, run: str, *, state: str, seconds: float) -> None:
     change.run("DELETE FROM work WHERE run = ?", run)
 
 
-def end_dead(change: Transaction, *, before: float) -> list[str]:
-    """Mark runs that gave no sign of life since `before` as failed, free their work, and return their ids."""
-    dead = [row["id"] for row in change.read("SELECT id FROM run WHERE state = 'running' AND seen < ?", before)]
+def end_dead(change: Transaction, *, now: float, lease_s: float) -> list[str]:
+    """Mark runs without a sign of life within the lease as failed, free their work, and return their ids."""
+    running = change.read("SELECT id, seen FROM run WHERE state = 'running'")
+    dead = [row["id"] for row in running if not is_alive(row["seen"], now=now, lease_s=lease_s)]
     for run in dead:
         end(change, run, state="failed", seconds=0.0)
     return dead
@@ -43,10 +44,27 @@ def insert_step(change: Transaction, step: Step) -> None:
 def claim(change: Transaction, fingerprint: str, run: str, *, now: float, lease_s: float) -> str:
     """Take the work of one fingerprint for a run; return "" on success, else the run that holds it."""
     row = change.one("SELECT run, seen FROM work WHERE fingerprint = ?", fingerprint)
-    if row and row["run"] != run and row["seen"] > now - lease_s:
+    if row and row["run"] != run and is_alive(row["seen"], now=now, lease_s=lease_s):
         return str(row["run"])
     change.run("INSERT OR REPLACE INTO work (fingerprint, run, seen) VALUES (?, ?, ?)", fingerprint, run, now)
     return ""
+
+
+def is_alive(seen: float, *, now: float, lease_s: float) -> bool:
+    """Say whether a sign of life still counts; one far in the future is from before the machine's clock jumped back."""
+    return abs(now - seen) < lease_s
+
+
+def holder(database: Database, fingerprint: str, *, now: float, lease_s: float) -> str:
+    """Return the run that holds the work of one fingerprint and is alive, or ""."""
+    row = database.one("SELECT run, seen FROM work WHERE fingerprint = ?", fingerprint)
+    return str(row["run"]) if row and is_alive(row["seen"], now=now, lease_s=lease_s) else ""
+
+
+def holds(change: Transaction, fingerprint: str, run: str) -> bool:
+    """Say whether the work is still this run's: it is not once another took it over."""
+    row = change.one("SELECT run FROM work WHERE fingerprint = ?", fingerprint)
+    return row is not None and row["run"] == run
 
 
 def free(change: Transaction, fingerprint: str, run: str) -> None:
@@ -80,6 +98,16 @@ def last_step(database: Database, asset: str, environment: str) -> Step | None:
         asset, environment,
     )  # fmt: skip
     return _step(dict(rows[0])) if rows else None
+
+
+def has_answered(database: Database, asset: str, environment: str, asker: int) -> bool:
+    """Say whether a run in the environment settled on a version of the asset after the version `asker` was made."""
+    row = database.one(
+        "SELECT 1 FROM step s JOIN run r ON r.id = s.run WHERE s.asset = ? AND r.environment = ? AND"
+        " s.state IN ('made', 'reused', 'refused') AND s.id > (SELECT MIN(id) FROM step WHERE version = ?) LIMIT 1",
+        asset, environment, asker,
+    )  # fmt: skip
+    return row is not None
 
 
 def _step(fields: dict[str, Any]) -> Step:

@@ -1,6 +1,7 @@
 """Versions: written once with their edges, files and metrics, found by name, number, fingerprint or pointer."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,10 @@ JSON_COLUMNS = ("record", "tables", "files")
 
 
 def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, run: str) -> int:
-    """Write one version inside a transaction and return its id; its number is the asset's next."""
+    """Write one version inside a transaction and return its id; its number is the asset's next.
+
+    A metric that is no finite number is left out: neither JSON nor a chart could show it.
+    """
     row = change.one("SELECT COALESCE(MAX(number), 0) + 1 AS number FROM version WHERE asset = ?", new.asset)
     number = row["number"] if row else 1
     identity = change.run(
@@ -26,7 +30,8 @@ def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, r
     )
     change.many("INSERT OR IGNORE INTO file (version, digest) VALUES (?, ?)", [(identity, d) for d in new.digests])
     change.many(
-        "INSERT INTO metric (version, name, value) VALUES (?, ?, ?)", [(identity, *m) for m in new.metrics.items()]
+        "INSERT INTO metric (version, name, value) VALUES (?, ?, ?)",
+        [(identity, name, float(value)) for name, value in new.metrics.items() if math.isfinite(value)],
     )
     change.run("INSERT OR IGNORE INTO fingerprint (digest, parts) VALUES (?, ?)", new.fingerprint, _json(new.parts))
     return identity
@@ -82,6 +87,11 @@ def assets(database: Database) -> list[tuple[str, str, int]]:
     """Return (name, kind, number of versions) of every asset that has a version."""
     rows = database.read("SELECT asset, kind, COUNT(*) AS n FROM version GROUP BY asset ORDER BY asset")
     return [(row["asset"], row["kind"], row["n"]) for row in rows]
+
+
+def is_known(database: Database, asset: str) -> bool:
+    """Say whether the asset has any version."""
+    return database.one("SELECT 1 FROM version WHERE asset = ? LIMIT 1", asset) is not None
 
 
 def parts(database: Database, fingerprint: str) -> Mapping[str, Any] | None:

@@ -82,6 +82,7 @@ class ExperimentSpec(Spec):
     wants: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("model",)}
     pulls: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": ("labels", "features")}
     holds: ClassVar[bool] = True
+    is_random: ClassVar[bool] = True
 
     @property
     def needs_function(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from oito.errors import DeclarationError
 from oito.flow.kind import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,23 +38,37 @@ class Decorator:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.__oito__ = Declaration(spec, None, *_caller())
+        self.__oito__: Declaration | None = Declaration(spec, None, *_caller())
 
     def __call__(self, function: F) -> F:
-        """Return the same function, declared."""
+        """Return the same function, declared; the decorator itself is no asset then."""
+        self.__oito__ = None
         return declared(self.spec, function)
 
 
 def declared(spec: Spec, function: F) -> F:
-    """Hang the declaration on the function and return it."""
-    code = function.__code__
+    """Hang the declaration on the function and return it.
+
+    Raises:
+        DeclarationError: it is no function, but a class, say.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or isinstance(function, type):
+        file, line = _caller()
+        raise DeclarationError(
+            f"@oito.{spec.word} stands above {getattr(function, '__name__', repr(function))}, which is no function",
+            where=f"{Path(file).name}:{line}", next="write it above a function: def name(inputs): ...",
+        )  # fmt: skip
     function.__oito__ = Declaration(spec, function, code.co_filename, code.co_firstlineno)  # type: ignore[attr-defined]  # that a function takes attributes is not in its type
     return function
 
 
 def declaration(thing: Any) -> Declaration | None:
     """Return what was declared with `thing`, or None when it is no asset."""
-    found = getattr(thing, "__oito__", None)
+    try:
+        found = vars(thing).get("__oito__")  # asking for an attribute could run anybody's code
+    except TypeError:
+        return None
     return found if isinstance(found, Declaration) else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
@@ -22,9 +23,13 @@ from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 
 FORMAT = 1
-UNKEYED = frozenset({"shown", "places"})  # for people, not for the digest
+UNKEYED = frozenset({"shown", "places", "own"})  # for people, not for the digest
 OUTSIDE = frozenset({"inputs"})  # what a definition leaves out
+SOFTWARE = frozenset(
+    {"format", "python", "packages"}
+)  # an upgrade is no reason to ask the outside world all over again
 Parts = dict[str, Any]
+_SETTLED_NS = 100_000_000  # a file changed more recently than this may change again within one tick of its mtime
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,15 @@ class Cause:
         }
 
 
-def definition(asset: Asset, project: Project, *, packages: str = "exact", root: Path | None = None) -> Parts:
+def definition(
+    asset: Asset, project: Project, *, packages: str = "exact", root: Path | None = None, seed: int = 0
+) -> Parts:
     """Return everything that enters a fingerprint but the inputs.
 
     Args:
         packages: how versions of packages count: `exact`, `minor` (x.y) or `off`.
         root: the folder that declared `reads` are relative to, when it is not the project's.
+        seed: the project's root seed; it counts for assets that draw from it.
 
     Raises:
         DeclarationError: a global that the code reaches, or a declared value, has no canonical form.
@@ -76,17 +84,21 @@ def definition(asset: Asset, project: Project, *, packages: str = "exact", root:
         "kind": spec.word,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "code": dict(reached.code),
-        "values": dict(reached.values),
+        # The tuple that the walk starts with only says what else is said: its members are keyed one by one.
+        "values": {name: key for name, key in reached.values.items() if name != "tuple"},
         "packages": {
             name: _counted(version, packages) for name, version in reached.packages.items() if packages != "off"
         },
         "declared": {name: _keyed(value, f"{asset.name}: {name}=") for name, value in identity.items()},
         "types": {each.role: _type_text(each.annotation) for each in asset.inputs if each.is_parameter},
         "names": {each.role: each.asset for each in asset.named},
+        # Streams are named by their asset, so a seeded asset under another name is another thing.
+        "seed": {"root": str(seed), "stream": asset.name} if spec.is_random or "seed" in asset.options else {},
         "files": {name: _file_digest(root or project.root, name, asset) for name in spec.reads},
         "variables": {name: digest(os.environ.get(name)) for name in spec.env},
         "shown": {**reached.shown, **{f"declared {name}": _short(value) for name, value in identity.items()}},
         "places": places,
+        "own": next(iter(reached.code), "") if asset.function is not None else "",
     }
 
 
@@ -98,34 +110,40 @@ def with_inputs(parts: Parts, inputs: Mapping[str, Version]) -> Parts:
 
 
 def fingerprint(parts: Parts) -> str:
-    """Return the SHA-256 over the typed record."""
-    return digest({name: part for name, part in sorted(parts.items()) if name not in UNKEYED})
+    """Return the SHA-256 over the typed record; the asset's own name is no part of it."""
+    return digest(_nameless(parts, UNKEYED))
 
 
-def definition_digest(parts: Parts, inputs: Mapping[str, str]) -> str:
-    """Return the digest of how a version is made, data left out: its own definition and those of its inputs, by role."""
-    own = {name: part for name, part in sorted(parts.items()) if name not in UNKEYED | OUTSIDE}
+def definition_digest(parts: Parts, inputs: Mapping[str, str], *, is_external: bool = False) -> str:
+    """Return the digest of how a version is made, data left out: its own definition and those of its inputs, by role.
+
+    What depends on the outside world is not redefined by an upgrade of packages or of Python: it would start afresh, and
+    the outside may not give again what it gave before.
+    """
+    own = _nameless(parts, UNKEYED | OUTSIDE | (SOFTWARE if is_external else frozenset()))
     return digest((digest(own), dict(sorted(inputs.items()))))
+
+
+def _nameless(parts: Parts, without: frozenset[str]) -> Parts:
+    """Return the sections that count, with one neutral name for the asset's own function."""
+    kept = {name: part for name, part in sorted(parts.items()) if name not in without}
+    own = parts.get("own")
+    if own:
+        for section in ("code", "values"):
+            kept[section] = {_neutral(symbol, own): key for symbol, key in parts[section].items()}
+    return kept
+
+
+def _neutral(symbol: str, own: str) -> str:
+    return "<own>" + symbol[len(own) :] if symbol == own or symbol.startswith(own + ".") else symbol
 
 
 def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cause]:
     """Return the differences between two records, those in the code first."""
     found: list[Cause] = []
-    for section in (
-        "code",
-        "values",
-        "declared",
-        "names",
-        "packages",
-        "python",
-        "kind",
-        "files",
-        "variables",
-        "inputs",
-        "format",
-    ):
+    for section in sorted({*before, *after} - UNKEYED, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
         old, new = before.get(section, {}), after.get(section, {})
-        if isinstance(new, Mapping):
+        if isinstance(new, Mapping) and isinstance(old, Mapping):
             found += [
                 _cause(section, name, before, after) for name in sorted({*old, *new}) if old.get(name) != new.get(name)
             ]
@@ -134,15 +152,37 @@ def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cause]:
     return found
 
 
+_ORDER = {
+    name: place
+    for place, name in enumerate(
+        (
+            "code",
+            "values",
+            "declared",
+            "types",
+            "names",
+            "seed",
+            "packages",
+            "python",
+            "kind",
+            "files",
+            "variables",
+            "inputs",
+        )
+    )
+}
+
+
 def _cause(section: str, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Cause:
     place = after.get("places", {}).get(name) or before.get("places", {}).get(name) or ""
     if section == "code":
         return Cause(section, name, before["code"].get(name, "")[:8], after["code"].get(name, "")[:8], place)
-    if section in {"packages", "names"}:
-        return Cause(section.rstrip("s"), name, before[section].get(name, ""), after[section].get(name, ""))
+    word = section.removesuffix("s")
+    if section in {"packages", "names", "types", "seed"}:
+        return Cause(word, name, before.get(section, {}).get(name, ""), after[section].get(name, ""))
     key = {"values": name, "declared": f"declared {name}", "inputs": f"inputs {name}"}.get(section, "")
     texts = [side.get("shown", {}).get(key) or side.get(section, {}).get(name, "")[:8] for side in (before, after)]
-    return Cause(section.rstrip("s") if section != "declared" else section, name, texts[0], texts[1], place)
+    return Cause(word, name, texts[0], texts[1], place)
 
 
 def _keyed(value: Any, path: str) -> str:
@@ -194,15 +234,19 @@ def _file_digest(root: Path, name: str, asset: Asset) -> str:
     path = root / name
     try:
         stat = path.stat()
-    except OSError:
+        if time.time_ns() - stat.st_mtime_ns < _SETTLED_NS:
+            return _hashed.__wrapped__(path)
+        return _hashed(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    except OSError as error:
+        problem = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise DeclarationError(
-            f"{asset.name} reads {name}, which is not there", where=asset.place, known=f"looked in {root}"
+            f"{asset.name} reads {name}, which {problem}", where=asset.place, known=f"looked in {root}"
         ) from None
-    return _hashed(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 @lru_cache(maxsize=4096)
-def _hashed(path: Path, size: int, changed: int, inode: int) -> str:
+def _hashed(path: Path, *stamp: int) -> str:
+    del stamp  # part of the cache's key only
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

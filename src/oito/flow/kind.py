@@ -40,6 +40,7 @@ class Spec:
     takes_assets: ClassVar[bool] = True  # whether further parameters before * are assets
     is_external: ClassVar[bool] = False  # the result depends on the outside world, which a probe asks
     holds: ClassVar[bool] = False  # waits for a verdict before it takes newer data, once something watches it
+    is_random: ClassVar[bool] = False  # draws from the project's seed, whether or not its function asks for one
 
     @property
     def needs_function(self) -> bool:
@@ -50,9 +51,12 @@ class Spec:
         """Yield what is wrong with the declared values, one sentence each."""
         for name in ("every", "timeout"):
             try:
-                duration(getattr(self, name) or "1s")
+                span = duration("1s" if getattr(self, name) is None else getattr(self, name))
             except BadInput as error:
                 yield f"{name}: {error.what} ({error.next})"
+                continue
+            if not span:
+                yield f"{name} is no time at all"
         if self.retries < 0:
             yield "retries is negative"
 
@@ -83,6 +87,11 @@ class Kind:
     spec: type[Spec]
     sentence: str
     package: str
+
+    @property
+    def collects(self) -> bool:
+        """Whether its assets grow from the outside world alone, as sources do."""
+        return bool(self.spec.is_external) and not self.spec.takes_assets and not self.spec.wants
 
     def door(self, name: str) -> ModuleType:
         """Return the kind's module `run`, `actions` or `panels`, imported when first asked for."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from oito.catalog import lineage, runs, versions
+from oito.catalog import environments, lineage, runs, versions
 from oito.catalog.records import Version
+from oito.errors import OitoError
 from oito.flow import fingerprint as fingerprints
+from oito.flow import loading
 from oito.flow.fingerprint import Cause
 from oito.flow.project import Asset
-from oito.flow.site import Context, Site
+from oito.flow.site import Context, Site, failed
 from oito.storage.sql import Database
 
 State = Literal["fresh", "held", "accepted", "stale", "reusable", "missing", "waiting", "running", "blocked", "refused"]
@@ -40,6 +42,7 @@ class Entry:
     parts: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Version] = field(default_factory=dict)
     probe: str = ""
+    is_redefined: bool = True  # whether a step would not go on from `version`, because that was made in another way
 
     @property
     def work(self) -> str:
@@ -75,17 +78,19 @@ class Planner:
         self.site, self.run = site, run
         self.collect, self.force = frozenset(collect), frozenset(force)
         self._definitions: dict[str, dict[str, Any]] = {}
+        loading.activate(site.project.root, site.project.modules)
 
     def plan(self, targets: Sequence[str] = ()) -> list[Entry]:
         """Return an entry for each target and all it needs, in the order they would run."""
-        versions_by_asset = self.site.catalog.resolve_all(self.site.environment)
+        pointed = self.site.catalog.resolve_all(self.site.environment)
         entries: dict[str, Entry] = {}
         for asset in self.site.project.needed(targets):
-            unsettled = [i.asset for i in asset.inputs if i.asset in entries and entries[i.asset].state not in SETTLED]
-            if unsettled and not self._waits_for_verdict(asset, versions_by_asset.get(asset.name)):
-                entries[asset.name] = self._behind(asset, versions_by_asset.get(asset.name), unsettled)
-            else:
-                entries[asset.name] = self.entry(asset, versions_by_asset)
+            open_ones = [i.asset for i in asset.inputs if i.asset in entries and entries[i.asset].state not in SETTLED]
+            entries[asset.name] = (
+                self._behind(asset, pointed.get(asset.name), open_ones, entries)
+                if open_ones
+                else self.entry(asset, pointed)
+            )
         return list(entries.values())
 
     def entry(self, asset: Asset, pointed: Mapping[str, Version]) -> Entry:
@@ -96,136 +101,137 @@ class Planner:
             return Entry(asset, "blocked", current, note="needs " + ", ".join(absent))
         inputs = {each.role: pointed[each.asset] for each in asset.inputs}
         parts = fingerprints.with_inputs(self._definition(asset), inputs)
-        key = fingerprints.fingerprint(parts)
-        known: dict[str, Any] = {
-            "fingerprint": key,
-            "definition": fingerprints.definition_digest(parts, {role: v.definition for role, v in inputs.items()}),
-            "parts": parts,
-            "inputs": inputs,
-        }
+        definition = self._defined(asset, {role: version.definition for role, version in inputs.items()})
+        known = Entry(
+            asset, "fresh", current, fingerprint=fingerprints.fingerprint(parts), definition=definition, parts=parts,
+            inputs=inputs, is_redefined=current is None or current.definition != definition,
+        )  # fmt: skip
         if asset.name in self.force:
-            return Entry(asset, "stale", current, note="asked for by name", **known)
-        if asset.spec.is_external:
-            return self._external(asset, current, known)
-        if current and current.fingerprint == key:
-            return self._verdict(asset, current, known) or Entry(asset, "fresh", current, **known)
-        holder = self._holder(key)
-        if holder:
-            return Entry(asset, "running", current, note=f"by run {holder}", **known)
-        if current and self._is_accepted(asset, key, current):
-            return Entry(asset, "accepted", current, **known)
-        asked = self._verdict(asset, current, known)
-        if asked:
-            return asked
-        if current and asset.spec.holds and self._is_held(asset, current, known["definition"]):
-            return Entry(asset, "held", current, note="newer data waits for a monitor's verdict", **known)
-        fits = versions.by_fingerprint(self.site.catalog.rows, key, asset=asset.name)
+            return replace(known, state="stale", note="asked for by name")
+        return self._external(known) if asset.spec.is_external else self._internal(known)
+
+    def asker(self, asset: Asset, current: Version) -> Version | None:
+        """Return the monitor's version that asks for this asset to be made again, if nothing was since it asked."""
+        for watcher in self._watchers(asset):
+            verdict = self.site.catalog.resolve(watcher.name, self.site.environment)
+            if verdict is None or current.id > verdict.id or asset.name not in verdict.record.get("asks", {}):
+                continue
+            if not runs.has_answered(self.site.catalog.rows, asset.name, self.site.environment, verdict.id):
+                return verdict
+        return None
+
+    def _internal(self, known: Entry) -> Entry:
+        """Place an asset that depends on its definition and inputs alone."""
+        asset, current, rows = known.asset, known.version, self.site.catalog.rows
+        if current and current.fingerprint == known.fingerprint:
+            return known
+        holder = runs.holder(rows, known.work, now=time.time(), lease_s=self.site.settings.lease_s)
+        if holder and holder != self.run:
+            return replace(known, state="running", note=f"by run {holder}")
+        if current and self._is_accepted(known):
+            return replace(known, state="accepted")
+        asker = self.asker(asset, current) if current and asset.spec.holds else None
+        if current and asker is None and self._is_held(asset, current, known.definition):
+            return replace(known, state="held", note="newer data waits for a monitor's verdict")
+        fits = versions.by_fingerprint(rows, known.fingerprint, asset=asset.name)
         if fits and self._was_refused(asset, fits):
-            return Entry(asset, "refused", current, fits, note=f"a gate refused {fits.ref}", **known)
+            return replace(known, state="refused", fits=fits, note=f"a gate refused {fits.ref}")
         if fits:
-            return Entry(asset, "reusable", current, fits, note=f"{fits.ref} fits", **known)
-        return self._stale(asset, current, known)
+            return replace(known, state="reusable", fits=fits, note=f"{fits.ref} fits")
+        note = f"{asker.ref} asks: {asker.record['asks'][asset.name]}" if asker else ""
+        return self._stale(known, note=note)
+
+    def _external(self, known: Entry) -> Entry:
+        """Place an asset whose result depends on the outside world: its probe says whether that may have changed."""
+        asset, current = known.asset, known.version
+        if current and known.is_redefined and self._is_accepted(known):
+            known = replace(known, is_redefined=False)
+        if current and not known.is_redefined and self._is_borrowed(asset):
+            return replace(known, note=f"reads {self.site.catalog.base}'s")
+        known = replace(known, probe=self._probe(known))
+        if known.is_redefined:
+            return self._stale(known)
+        row = self.site.catalog.rows.one(
+            "SELECT probe FROM poll WHERE environment = ? AND asset = ?", self.site.environment, asset.name
+        )
+        if row is None or row["probe"] != known.probe:
+            cause = Cause("outside", asset.name, row["probe"] if row else "", known.probe)
+            return replace(known, state="stale", causes=(cause,), note=f"due: {known.probe}")
+        return known
+
+    def _behind(
+        self, asset: Asset, current: Version | None, open_ones: Sequence[str], entries: Mapping[str, Entry]
+    ) -> Entry:
+        """Place an asset that waits for others; how they will be defined is known, what they will hold is not."""
+        known = Entry(asset, "waiting", current, note="after " + ", ".join(dict.fromkeys(open_ones)))
+        above = {each.role: entries[each.asset] for each in asset.inputs}
+        if all(entry.definition for entry in above.values()):
+            made = {role: _expected(entry) for role, entry in above.items()}
+            known = replace(known, definition=self._defined(asset, made))
+        if current is None:
+            return replace(known, state="missing")
+        is_held = self._is_held(asset, current, known.definition) and not self.asker(asset, current)
+        return replace(known, state="held", note="newer data waits for a monitor's verdict") if is_held else known
 
     def _definition(self, asset: Asset) -> dict[str, Any]:
         if asset.name not in self._definitions:
             site = self.site
             self._definitions[asset.name] = fingerprints.definition(
-                asset, site.project, packages=site.settings.packages, root=site.root
+                asset, site.project, packages=site.settings.packages, root=site.root, seed=site.settings.seed
             )
         return self._definitions[asset.name]
 
-    def _stale(self, asset: Asset, current: Version | None, known: dict[str, Any]) -> Entry:
-        if current is None:
-            return Entry(asset, "missing", note="never made here", **known)
-        before = versions.parts(self.site.catalog.rows, current.fingerprint) or {}
-        return Entry(asset, "stale", current, causes=tuple(fingerprints.causes(before, known["parts"])), **known)
+    def _defined(self, asset: Asset, inputs: Mapping[str, str]) -> str:
+        is_external = bool(asset.spec.is_external)
+        return fingerprints.definition_digest(self._definition(asset), inputs, is_external=is_external)
 
-    def _external(self, asset: Asset, current: Version | None, known: dict[str, Any]) -> Entry:
-        """Place an asset whose result depends on the outside world: its probe says whether that may have changed."""
+    def _stale(self, known: Entry, *, note: str = "") -> Entry:
+        if known.version is None:
+            return replace(known, state="missing", note="never made here")
+        before = versions.parts(self.site.catalog.rows, known.version.fingerprint) or {}
+        return replace(known, state="stale", causes=tuple(fingerprints.causes(before, known.parts)), note=note)
+
+    def _is_borrowed(self, asset: Asset) -> bool:
+        """Say whether a source's rows are the base's: outside of it nothing is collected unless that was asked for."""
         site = self.site
-        is_source = not asset.inputs
-        borrowed = is_source and site.environment != site.catalog.base and asset.name not in self.collect
-        if borrowed and current and current.environment != site.environment:
-            return Entry(asset, "fresh", current, note=f"reads {current.environment}'s", **known)
-        context = Context(site, asset, known["inputs"], current, is_redefined=False)
-        probe: str = asset.kind.door("run").probe(context)
-        row = site.catalog.rows.one(
-            "SELECT probe FROM poll WHERE environment = ? AND asset = ?", site.environment, asset.name
-        )
-        if current is None:
-            return Entry(asset, "missing", note="never made here", probe=probe, **known)
-        if current.definition != known["definition"]:
-            return Entry(**{**vars(self._stale(asset, current, known)), "probe": probe})
-        if row is None or row["probe"] != probe:
-            before = row["probe"] if row else ""
-            cause = Cause("outside", asset.name, before, probe)
-            return Entry(asset, "stale", current, causes=(cause,), note=f"due: {probe}", probe=probe, **known)
-        return Entry(asset, "fresh", current, probe=probe, **known)
-
-    def _behind(self, asset: Asset, current: Version | None, unsettled: Sequence[str]) -> Entry:
-        state: State = "waiting" if current else "missing"
-        return Entry(asset, state, current, note="after " + ", ".join(dict.fromkeys(unsettled)))
-
-    def _waits_for_verdict(self, asset: Asset, current: Version | None) -> bool:
-        """Say whether data that is about to be newer would not make this asset run."""
-        if not current or not asset.spec.holds or not self._watchers(asset) or self.asker(asset, current):
+        if not asset.kind.collects or site.environment == site.catalog.base or asset.name in self.collect:
             return False
-        return not self._redefined_above(asset, current)
+        return environments.target(site.catalog.rows, site.environment, asset.name) is None
 
-    def _redefined_above(self, asset: Asset, current: Version) -> bool:
-        pointed = self.site.catalog.resolve_all(self.site.environment)
-        digests: dict[str, str] = {}
-        for each in self.site.project.needed([asset.name]):
-            if any(i.asset not in digests for i in each.inputs):
-                return True
-            above = {i.role: digests[i.asset] for i in each.inputs}
-            digests[each.name] = fingerprints.definition_digest(self._definition(each), above)
-            if each.name not in pointed:
-                return True
-        return digests[asset.name] != current.definition
+    def _probe(self, known: Entry) -> str:
+        site, asset = self.site, known.asset
+        context = Context(site, asset, known.inputs, known.version, is_redefined=False, definition=known.definition)
+        try:
+            return str(asset.kind.door("run").probe(context))
+        except OitoError:
+            raise
+        except Exception as error:
+            raise failed(asset, error, site.project.root) from error
 
     def _is_held(self, asset: Asset, current: Version, definition: str) -> bool:
-        return bool(self._watchers(asset)) and current.definition == definition
+        """Say whether only data would be newer, and something watches the asset that will say when that matters."""
+        return asset.spec.holds and current.definition == definition and bool(self._watchers(asset))
 
     def _watchers(self, asset: Asset) -> list[Asset]:
         return [below for below in self.site.project.below(asset.name) if getattr(below.spec, "watches", False)]
-
-    def asker(self, asset: Asset, current: Version) -> Version | None:
-        """Return the monitor's version that asks for this asset to be made again, if none was made since it asked."""
-        for watcher in self._watchers(asset):
-            verdict = self.site.catalog.resolve(watcher.name, self.site.environment)
-            if verdict is None or asset.name not in verdict.record.get("asks", {}):
-                continue
-            newest = versions.newest(self.site.catalog.rows, asset.name, environment=self.site.environment) or current
-            if max(newest.id, current.id) < verdict.id:
-                return verdict
-        return None
-
-    def _verdict(self, asset: Asset, current: Version | None, known: dict[str, Any]) -> Entry | None:
-        asker = self.asker(asset, current) if current and asset.spec.holds else None
-        if asker is None:
-            return None
-        if current and current.fingerprint == known["fingerprint"]:
-            return None  # nothing is newer than what it was made from
-        return Entry(asset, "stale", current, note=f"{asker.ref} asks: {asker.record['asks'][asset.name]}", **known)
 
     def _was_refused(self, asset: Asset, fits: Version) -> bool:
         last = runs.last_step(self.site.catalog.rows, asset.name, self.site.environment)
         return bool(last and last.state == "refused" and last.version == fits.id)
 
-    def _is_accepted(self, asset: Asset, key: str, current: Version) -> bool:
-        return bool(
-            self.site.catalog.rows.one(
-                "SELECT 1 FROM accepted WHERE fingerprint = ? AND asset = ? AND version = ?",
-                key,
-                asset.name,
-                current.id,
-            )
-        )
+    def _is_accepted(self, known: Entry) -> bool:
+        assert known.version is not None
+        row = self.site.catalog.rows.one(
+            "SELECT 1 FROM accepted WHERE fingerprint = ? AND asset = ? AND version = ?",
+            known.fingerprint, known.asset.name, known.version.id,
+        )  # fmt: skip
+        return row is not None
 
-    def _holder(self, key: str) -> str:
-        row = self.site.catalog.rows.one("SELECT run, seen FROM work WHERE fingerprint = ? AND run <> ?", key, self.run)
-        return row["run"] if row and row["seen"] > time.time() - self.site.settings.lease_s else ""
+
+def _expected(entry: Entry) -> str:
+    """Return the definition that an asset's version will have once the plan was carried out."""
+    standing = entry.fits if entry.state == "reusable" else entry.version if entry.state in SETTLED else None
+    return standing.definition if standing else entry.definition
 
 
 def pinned_inputs(rows: Database, version: Version) -> dict[str, Version]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
+import contextlib
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin
 
 from oito.errors import DeclarationError, ProjectFaults, UnknownAsset
-from oito.flow import graph
+from oito.flow import graph, hidden, loading
 from oito.flow.declare import Declaration, From, declaration
 from oito.flow.kind import Kind, Spec
 from oito.names import did_you_mean
@@ -61,6 +59,7 @@ class Project:
     assets: Mapping[str, Asset]
     kinds: Mapping[str, Kind]
     files: tuple[Path, ...]
+    modules: Mapping[str, ModuleType] = field(default_factory=dict)  # as they were loaded, by name
 
     def asset(self, name: str) -> Asset:
         """Return one asset.
@@ -105,26 +104,14 @@ def load(root: Path, modules: Sequence[str], kinds: Sequence[Kind]) -> Project:
         ProjectFaults: everything that is wrong with the declarations, with file, line and "did you mean".
         DeclarationError: a module is not there or cannot be imported.
     """
-    loaded = [_imported(root.resolve(), name) for name in modules]
+    loaded = _imported(root.resolve(), modules)
     by_word = {kind.word: kind for kind in kinds}
     faults: list[DeclarationError] = []
-    found: dict[str, Declaration] = {}
-    for module in loaded:
-        faults += _repeated(module)
-        for name, thing in vars(module).items():
-            told = declaration(thing)
-            if told is None or name.startswith("_") or isinstance(thing, type):
-                continue
-            if told.function is not None and told.function.__module__ != module.__name__:
-                if told.function.__module__ not in {each.__name__ for each in loaded}:
-                    found.setdefault(told.function.__name__, told)
-                continue
-            if name in found and found[name] is not told:
-                faults.append(_fault(told, f"two assets are named {name!r}", f"the other is at {_place(found[name])}"))
-            found.setdefault(name, told)
-    names = {id(told.spec): name for name, told in found.items()}
+    found = _declared(loaded, faults)
+    faults += [fault for module in loaded for fault in hidden.hidden(module, by_word)]
+    names = {id(told): name for name, told in found.items()}
     reader = _Reader(found, names, by_word)
-    assets = {name: reader.asset(name, told) for name, told in found.items()}
+    assets = {name: asset for name, told in found.items() if (asset := reader.asset(name, told))}
     assets = {name: reader.with_pulled(asset, assets) for name, asset in assets.items()}
     faults += reader.faults
     order, cycle = graph.order({name: [i.asset for i in (*a.inputs, *a.named)] for name, a in assets.items()})
@@ -139,9 +126,42 @@ def load(root: Path, modules: Sequence[str], kinds: Sequence[Kind]) -> Project:
             )
         )
     if faults:
-        raise ProjectFaults(sorted(faults, key=lambda fault: fault.where))
+        raise ProjectFaults(sorted(dict.fromkeys(faults), key=_by_line))
     files = tuple(sorted({Path(file) for module in loaded if (file := module.__file__)}))
-    return Project(root.resolve(), {name: assets[name] for name in order}, by_word, files)
+    assets = {name: assets[name] for name in order}
+    return Project(root.resolve(), assets, by_word, files, loading.modules(root.resolve()))
+
+
+def _declared(loaded: Sequence[ModuleType], faults: list[DeclarationError]) -> dict[str, Declaration]:
+    """Return name → declaration of every asset in the modules; an alias is no second asset."""
+    found: dict[str, Declaration] = {}
+    places: dict[int, str] = {}
+    own = {module.__name__ for module in loaded}
+    for module in loaded:
+        for bound, thing in vars(module).items():
+            told = declaration(thing)
+            if told is None or bound.startswith("_"):
+                continue
+            name = bound
+            if told.function is not None and told.function.__module__ != module.__name__:
+                if told.function.__module__ in own:
+                    continue  # it is read where it is written
+                name = told.function.__name__
+            if told.function is not None and thing is not told.function:
+                faults.append(
+                    _fault(told, f"{name} has another decorator above @oito.{told.spec.word}, which would be passed over",
+                           "", f"write @oito.{told.spec.word} on top")
+                )  # fmt: skip
+            before = places.get(id(told))
+            if before is not None:
+                if told.function is None or told.function.__name__ != name:
+                    continue
+                del found[before]
+            if name in found and found[name] is not told:
+                faults.append(_fault(told, f"two assets are named {name!r}", f"the other is at {_place(found[name])}"))
+            places[id(told)] = name
+            found.setdefault(name, told)
+    return found
 
 
 class _Reader:
@@ -151,8 +171,14 @@ class _Reader:
         self.found, self.names, self.kinds = found, names, kinds
         self.faults: list[DeclarationError] = []
 
-    def asset(self, name: str, told: Declaration) -> Asset:
+    def asset(self, name: str, told: Declaration) -> Asset | None:
         spec = told.spec
+        if spec.word not in self.kinds:
+            self.faults.append(
+                _fault(told, f"{name} is a {spec.word}, which is no kind here", did_you_mean(spec.word, self.kinds),
+                       "install the plug-in that brings it, with its entry point in the group oito.kinds")
+            )  # fmt: skip
+            return None
         for sentence in spec.faults():
             self.faults.append(_fault(told, f"{name}: {sentence}"))
         if told.function is None and spec.needs_function:
@@ -178,9 +204,10 @@ class _Reader:
                 for each in (*assets[name].inputs, *assets[name].named):
                     other = assets.get(each.asset)
                     if other and other.kind.word in words:
-                        is_many = words.index(other.kind.word) and other.kind.word == "features"
-                        pulled[other.name] = Input(f"features.{other.name}" if is_many else other.kind.word, other.name)
-                    if other and other.name not in behind and other.kind.word not in {"labels", "features"}:
+                        # one of several there, one of several here
+                        role = f"{other.kind.word}.{other.name}" if "." in each.role else other.kind.word
+                        pulled[other.name] = Input(role, other.name)
+                    if other and other.name not in behind and not other.kind.spec.takes_assets:
                         behind.append(other.name)
         known = {each.asset for each in asset.inputs}
         inputs = (*asset.inputs, *(each for name, each in pulled.items() if name not in known))
@@ -190,7 +217,7 @@ class _Reader:
         for role, things in told.spec.references().items():
             for thing in things:
                 other = declaration(thing)
-                target = self.names.get(id(other.spec)) if other else None
+                target = self.names.get(id(other)) if other else None
                 if other is None or target is None:
                     shown = getattr(thing, "__name__", repr(thing))
                     self.faults.append(
@@ -221,29 +248,53 @@ class _Reader:
     def _parameters(self, name: str, told: Declaration, options: dict[str, Any]) -> Iterator[Input]:
         assert told.function is not None
         spec, annotations = told.spec, _annotations(told.function)
+        if inspect.iscoroutinefunction(inspect.unwrap(told.function)):
+            self.faults.append(
+                _fault(told, f"{name} is async", "a step is called, not awaited", "write def, not async def")
+            )
         for parameter in inspect.signature(told.function).parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                stars = "*" if parameter.kind == parameter.VAR_POSITIONAL else "**"
                 self.faults.append(
-                    _fault(told, f"{name} takes *{parameter.name}", "parameters before * are assets, by name")
+                    _fault(told, f"{name} takes {stars}{parameter.name}", "parameters before * are assets, by name")
+                )
+            elif parameter.kind == parameter.POSITIONAL_ONLY:
+                known = "parameters before * are assets, by name"
+                self.faults.append(
+                    _fault(told, f"{name} takes {parameter.name!r} by position only", known, "remove the /")
                 )
             elif parameter.kind == parameter.KEYWORD_ONLY:
                 options[parameter.name] = parameter.default
                 if parameter.default is parameter.empty and parameter.name != "seed":
-                    self.faults.append(_fault(told, f"{name}: the option {parameter.name!r} has no default"))
+                    next = f"write {parameter.name}=... with a value, or put it before * if it is an asset"
+                    self.faults.append(_fault(told, f"{name}: the option {parameter.name!r} has no default", "", next))
             elif parameter.name not in spec.given:
                 annotation, source = _split(annotations.get(parameter.name))
                 target = parameter.name if source is None else self._source(source)
                 if target in self.found and spec.takes_assets and target != name:
                     yield Input(parameter.name, target, annotation, is_parameter=True)
                 else:
-                    self.faults.append(self._unknown(name, told, parameter.name))
+                    self.faults.append(self._unknown(name, told, parameter.name, source, parameter.default))
 
     def _source(self, source: From) -> str:
         told = declaration(source.asset)
-        return self.names.get(id(told.spec), "") if told else str(source.asset)
+        return self.names.get(id(told), "") if told else str(source.asset)
 
-    def _unknown(self, name: str, told: Declaration, parameter: str) -> DeclarationError:
+    def _unknown(
+        self,
+        name: str,
+        told: Declaration,
+        parameter: str,
+        source: From | None = None,
+        default: Any = inspect.Parameter.empty,
+    ) -> DeclarationError:
         spec = told.spec
+        if source is not None:
+            shown = getattr(source.asset, "__name__", source.asset)
+            return _fault(
+                told, f"{name}: the parameter {parameter!r} is from {shown}, which is no asset of this project", "",
+                did_you_mean(str(shown), [each for each in self.found if each != name]),
+            )  # fmt: skip
         known = [*spec.given, *(self.found if spec.takes_assets else ())]
         if parameter == name:
             return _fault(told, f"{name} needs itself", "", "give the parameter the name of another asset")
@@ -253,51 +304,34 @@ class _Reader:
                 f"{name}: a {spec.word} takes no asset as the parameter {parameter!r}",
                 f"it is given {', '.join(spec.given)}",
             )
-        return _fault(
-            told,
-            f"{name} needs {parameter!r}, which no asset is named",
-            "",
-            did_you_mean(parameter, [k for k in known if k != name]),
-        )
+        hint = did_you_mean(parameter, [k for k in known if k != name])
+        if default is not inspect.Parameter.empty and "did you mean" not in hint:
+            hint = f"an option stands behind a star: def {name}(..., *, {parameter}={default!r})"
+        return _fault(told, f"{name} needs {parameter!r}, which no asset is named", "", hint)
 
 
-def _imported(root: Path, name: str) -> ModuleType:
-    """Import one file or package of the project, never one of the same name that another project left in the process."""
-    path = root / name
-    if not path.exists() and not path.with_suffix(".py").exists():
-        raise DeclarationError(
-            f"the project file {name} is not there",
-            where=str(root),
-            next="run the command in the project's folder, or start one with: oito init",
-        )
-    dotted = ".".join(Path(name).with_suffix("").parts)
-    there = sys.modules.get(dotted)
-    if there is not None and not _is_inside(there, root):
-        _forget_others(root, there)
-    sys.path[:] = [str(root), *(entry for entry in sys.path if entry != str(root))]
-    importlib.invalidate_caches()
+def _imported(root: Path, names: Sequence[str]) -> list[ModuleType]:
+    """Import the files or packages of the project."""
+    for name in names:
+        path = root / name
+        if not path.exists() and not path.with_suffix(".py").exists():
+            raise DeclarationError(
+                f"the project file {name} is not there",
+                where=str(root),
+                next="run the command in the project's folder, or start one with: oito init",
+            )
     try:
-        return importlib.import_module(dotted)
+        return loading.imported(root, [".".join(Path(name).with_suffix("").parts) for name in names])
+    except DeclarationError:
+        loading.forget(root)
+        raise
     except Exception as error:
-        sys.modules.pop(dotted, None)
+        loading.forget(root)
         line = _line_of(error, root)
         raise DeclarationError(
-            f"{name} cannot be imported: {type(error).__name__}: {error}", where=line or str(path)
+            f"{' or '.join(names)} cannot be imported: {type(error).__name__}: {error}",
+            where=line or str(root / names[0]),
         ) from error
-
-
-def _is_inside(module: ModuleType, root: Path) -> bool:
-    file: str | None = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve().is_relative_to(root)
-
-
-def _forget_others(root: Path, there: ModuleType) -> None:
-    """Forget the modules of the project that was loaded before, so that two projects may follow each other in one process."""
-    other = Path(there.__file__ or "").resolve().parent
-    for name, module in list(sys.modules.items()):
-        if name != "__main__" and _is_inside(module, other) and not _is_inside(module, root) and "site-packages" not in str(module.__file__):
-            del sys.modules[name]
-    sys.path[:] = [entry for entry in sys.path if entry != str(other)]
 
 
 def _line_of(error: BaseException, root: Path) -> str:
@@ -312,27 +346,15 @@ def _line_of(error: BaseException, root: Path) -> str:
     return line
 
 
-def _repeated(module: ModuleType) -> Iterator[DeclarationError]:
-    """Yield a fault for each asset that a later one of the same name hides."""
-    if not module.__file__:
-        return
-    first: dict[str, int] = {}
-    for node in ast.parse(Path(module.__file__).read_text()).body:
-        if isinstance(node, ast.FunctionDef) and any("oito" in ast.unparse(d) for d in node.decorator_list):
-            if node.name in first:
-                where = f"{Path(module.__file__).name}:{node.lineno}"
-                known = f"the other is at {Path(module.__file__).name}:{first[node.name]}"
-                yield DeclarationError(
-                    f"two assets are named {node.name!r}", where=where, known=known, next="rename one of them"
-                )
-            first[node.name] = node.lineno
-
-
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return inspect.get_annotations(function, eval_str=True)
-    except NameError:  # a name that exists only for type checkers
-        return dict(inspect.get_annotations(function))
+    """Return the annotations as values; one with a name that exists only for type checkers stays a text."""
+    inner: Any = inspect.unwrap(function)
+    found = dict(inspect.get_annotations(inner))
+    for name, written in found.items():
+        if isinstance(written, str):
+            with contextlib.suppress(Exception):
+                found[name] = eval(written, inner.__globals__)
+    return found
 
 
 def _split(annotation: Any) -> tuple[Any, From | None]:
@@ -344,6 +366,11 @@ def _split(annotation: Any) -> tuple[Any, From | None]:
 
 def _place(told: Declaration) -> str:
     return f"{Path(told.file).name}:{told.line}"
+
+
+def _by_line(fault: DeclarationError) -> tuple[str, int]:
+    file, _, line = fault.where.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (fault.where, 0)
 
 
 def _fault(told: Declaration, what: str, known: str = "", next: str = "") -> DeclarationError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ from oito.catalog import environments, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.errors import BadInput, Refused, UnknownEnvironment
-from oito.flow import bundle
-from oito.flow.plan import SETTLED, Planner
+from oito.flow import bundle, loading
+from oito.flow.plan import SETTLED, Entry, Planner
 from oito.flow.runner import gates, refusal
 from oito.flow.site import Gate, Site
 
@@ -36,43 +36,37 @@ class Difference:
 
 def difference(site: Site, target: str) -> list[Difference]:
     """Return what would change in `target` if the site's environment were released to it."""
-    ours = {n: v for n, v in site.catalog.resolve_all(site.environment).items() if n in site.project.assets}
-    theirs = environments.pointed(site.catalog.rows, target)
-    return [
-        Difference(name, theirs.get(name), ours.get(name))
-        for name in dict.fromkeys([*site.project.assets, *theirs])
-        if (theirs[name].id if name in theirs else None) != (ours[name].id if name in ours else None)
-    ]
+    return _differences(site, _goal(site, target), environments.pointed(site.catalog.rows, target))
 
 
 def release(site: Site, target: str, *, message: str = "") -> tuple[Release, list[Gate]]:
     """Move the target's pointers to what the site's environment has, all in one transaction, and store the source.
 
+    Definitions are released: data that is newer than what the environment's versions were made from is no obstacle, and a
+    source that the target collects in the same way keeps the rows it has. What the environment then has in common with
+    the base of all environments it reads from there from now on.
+
     Raises:
         BadInput: the target is the environment itself.
-        Refused: something is not up to date; the text names it.
+        Refused: something was not made by today's definitions, or the target moved meanwhile; the text says which.
         GateRefused: a gate said no; no pointer moved.
     """
     if target == site.environment:
         raise BadInput(
             f"{target} cannot be released to itself", next="name the environment to release with --environment"
         )
-    _check_settled(site)
-    changes = difference(site, target)
-    goal = site.within(target)
-    said: list[Gate] = []
-    for change in changes:
-        if change.after is not None:
-            told = gates(goal, change.after)
-            refusals = [gate for gate in told if not gate.passed]
-            if refusals:
-                raise refusal(change.after, refusals)
-            said += told
-    pointers = {
-        name: v.id for name, v in site.catalog.resolve_all(site.environment).items() if name in site.project.assets
-    }
+    _check_made(site)
+    own = environments.pointed(site.catalog.rows, site.environment)
+    wanted, theirs = _goal(site, target), environments.pointed(site.catalog.rows, target)
+    changes, goal = _differences(site, wanted, theirs), site.within(target)
+    said = _asked(goal, [change.after for change in changes if change.after is not None])
+    pointers = {name: version.id for name, version in wanted.items()}
     record = {"pointers": pointers, "changes": [c.data() for c in changes], "gates": [gate.data() for gate in said]}
-    made = _move(goal, pointers, message=message, source=bundle.keep(site.project.root, site.files), record=record)
+    project = site.project
+    source = bundle.keep(project.root, site.files, loaded=loading.sources(project.modules))
+    made = _move(
+        goal, pointers, message=message, source=source, record=record, seen=theirs, released=site.environment, own=own
+    )
     settle(goal)
     return made, said
 
@@ -83,27 +77,31 @@ def rollback(site: Site, target: str, *, to: int | None = None) -> Release:
     Sources keep the rows they have collected since, unless the way they are collected was part of what is undone.
 
     Raises:
-        UnknownEnvironment: there is no earlier release to go back to.
+        UnknownEnvironment: there is no such release to go back to.
     """
     history = sorted(environments.releases(site.catalog.rows, target), key=lambda each: each.number)
-    current = _effective(history)
-    wanted = current - 1 if to is None else to
-    goal_release = next((each for each in history if each.number == wanted and "rollback_to" not in each.record), None)
-    if goal_release is None or wanted >= current:
-        known = ", ".join(str(r.number) for r in history if r.number < current and "rollback_to" not in r.record)
+    standing = _standing(history)
+    wanted = to if to is not None else standing[-2] if len(standing) > 1 else 0
+    known = [each.number for each in history if "rollback_to" not in each.record and each.number not in standing[-1:]]
+    if wanted not in known:
+        shown = ", ".join(map(str, known)) or "none"
         raise UnknownEnvironment(
-            f"{target} has no release {wanted} to go back to", known=f"releases before this one: {known or 'none'}"
+            f"{target} has no earlier release to go back to"
+            if to is None
+            else f"{target} has no release {to} to go back to",
+            known=f"other releases than the one that stands: {shown}",
         )
-    before = next(each for each in history if each.number > wanted and "rollback_to" not in each.record)
-    pointers = _before(site, target, before.id)
+    last = max(place for place, each in enumerate(history) if _effective(each) == wanted)
+    pointers = _before(site, target, history[last + 1])
     now = environments.pointed(site.catalog.rows, target)
     for name, version in now.items():
         kept = versions.by_id(site.catalog.rows, pointers[name]) if pointers.get(name) else None
-        if version.kind == "source" and kept and kept.definition == version.definition:
+        if kept and _keeps_collecting(site, kept, version):
             pointers[name] = version.id
     goal = site.within(target)
     record = {"pointers": pointers, "rollback_to": wanted}
-    made = _move(goal, pointers, message=f"rollback to release {wanted}", source=goal_release.bundle, record=record)
+    source = next(each.bundle for each in history if each.number == wanted)
+    made = _move(goal, pointers, message=f"rollback to release {wanted}", source=source, record=record, seen=now)
     settle(goal)
     return made
 
@@ -123,44 +121,102 @@ def settle(site: Site) -> None:
             hook(site, asset, pointed[asset.name])
 
 
-def _check_settled(site: Site) -> None:
-    open_entries = [entry for entry in Planner(site).plan() if entry.state not in SETTLED]
+def _goal(site: Site, target: str) -> dict[str, Version]:
+    """Return what the target will point at: the environment's versions, but its own rows where it collects them itself."""
+    theirs = environments.pointed(site.catalog.rows, target)
+    wanted = {n: v for n, v in site.catalog.resolve_all(site.environment).items() if n in site.project.assets}
+    kept = {
+        n: theirs[n] for n, version in wanted.items() if n in theirs and _keeps_collecting(site, version, theirs[n])
+    }
+    return {**wanted, **kept}
+
+
+def _keeps_collecting(site: Site, wanted: Version, theirs: Version) -> bool:
+    kind = site.project.kinds.get(theirs.kind)
+    return kind is not None and kind.collects and wanted.definition == theirs.definition
+
+
+def _differences(site: Site, wanted: Mapping[str, Version], theirs: Mapping[str, Version]) -> list[Difference]:
+    return [
+        Difference(name, theirs.get(name), wanted.get(name))
+        for name in dict.fromkeys([*site.project.assets, *theirs])
+        if (theirs[name].id if name in theirs else None) != (wanted[name].id if name in wanted else None)
+    ]
+
+
+def _asked(goal: Site, candidates: Sequence[Version]) -> list[Gate]:
+    """Return what the gates of the target said of each version that would come in."""
+    said: list[Gate] = []
+    for version in candidates:
+        told = gates(goal, version)
+        refusals = [gate for gate in told if not gate.passed]
+        if refusals:
+            raise refusal(version, refusals)
+        said += told
+    return said
+
+
+def _check_made(site: Site) -> None:
+    """Refuse to release what was not made by today's definitions; newer data alone is the target's own affair."""
+    open_entries = [entry for entry in Planner(site).plan() if entry.state not in SETTLED and not _is_only_data(entry)]
     if open_entries:
         shown = "\n".join(f"{entry.asset.name}: {entry.state}, {entry.reason}" for entry in open_entries[:8])
         raise Refused(f"{site.environment} is not up to date", known=shown, next="oito run, then release again")
 
 
-def _move(site: Site, pointers: dict[str, int], *, message: str, source: str, record: dict[str, Any]) -> Release:
+def _is_only_data(entry: Entry) -> bool:
+    return entry.version is not None and bool(entry.definition) and entry.version.definition == entry.definition
+
+
+def _move(
+    site: Site, pointers: dict[str, int], *, message: str, source: str, record: dict[str, Any],
+    seen: Mapping[str, Version], released: str = "", own: Mapping[str, Version] | None = None,
+) -> Release:  # fmt: skip
     target = site.environment
     with site.catalog.change() as change:
+        now = environments.pointed(site.catalog.rows, target)
+        if {name: v.id for name, v in now.items()} != {name: v.id for name, v in seen.items()}:
+            raise Refused(f"{target} moved while it was looked at", known="no pointer moved", next="try again")
+        record = {**record, "after_move": environments.last_move(site.catalog.rows)}
         identity, number = environments.insert_release(
             change.rows, target, at=change.at, who=change.who, message=message, bundle=source, record=record
         )
-        gone: Sequence[str] = [n for n in environments.pointed(site.catalog.rows, target) if n not in pointers]
-        for name in gone:
-            change.move(target, name, None, release=identity)
+        for name in now:
+            if name not in pointers:
+                change.move(target, name, None, release=identity)
         for name, version in pointers.items():
             change.move(target, name, version, release=identity)
+        if target == site.catalog.base:
+            still = environments.pointed(site.catalog.rows, released) if released else {}
+            for name in pointers:
+                if name in still and own and name in own and own[name].id == still[name].id:
+                    change.move(released, name, None, release=identity)
         verb = "rolled back" if "rollback_to" in record else "released"
         change.event(verb, target, number=number, message=message, pointers=len(pointers))
         return Release(identity, target, number, change.at, change.who, message, source, record)
 
 
-def _effective(history: Sequence[Release]) -> int:
-    """Return the number of the release whose state holds now, seen through rollbacks."""
-    if not history:
-        return 0
-    return int(history[-1].record.get("rollback_to", history[-1].number))
+def _effective(each: Release) -> int:
+    """Return the number of the release whose state a release, or a rollback, has put in place."""
+    return int(each.record.get("rollback_to", each.number))
 
 
-def _before(site: Site, target: str, release_id: int) -> dict[str, int]:
+def _standing(history: Sequence[Release]) -> list[int]:
+    """Return the releases that stand on each other now, oldest first: a rollback takes away those above its goal."""
+    standing: list[int] = []
+    for each in history:
+        number = _effective(each)
+        if "rollback_to" in each.record:
+            standing = standing[: standing.index(number)] if number in standing else standing
+        standing.append(number)
+    return standing
+
+
+def _before(site: Site, target: str, following: Release) -> dict[str, int]:
     """Return asset → version id as it stood just before the moves of a release."""
-    first = site.catalog.rows.one(
-        "SELECT MIN(id) AS id FROM move WHERE environment = ? AND release = ?", target, release_id
-    )
-    boundary = first["id"] if first and first["id"] else 2**62
     rows = site.catalog.rows.read(
-        "SELECT asset, version FROM move WHERE id IN (SELECT MAX(id) FROM move WHERE environment = ? AND id < ? GROUP BY asset)",
-        target, boundary,
+        "SELECT asset, version FROM move WHERE id IN"
+        " (SELECT MAX(id) FROM move WHERE environment = ? AND id <= ? GROUP BY asset)",
+        target, following.record["after_move"],
     )  # fmt: skip
     return {row["asset"]: row["version"] for row in rows if row["version"] is not None}

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from oito.catalog import runs, versions
 from oito.catalog.catalog import Change
 from oito.catalog.records import NewVersion, Run, Step, Version
 from oito.clock import stopwatch
-from oito.errors import CheckFailed, GateRefused, OitoError, StepBlocked, StepTimeout
-from oito.flow import bundle, stored
+from oito.errors import GateRefused, OitoError, StepBlocked
+from oito.flow import bundle, loading
+from oito.flow.attempt import attempt
 from oito.flow.plan import SETTLED, Entry, Planner
 from oito.flow.project import Asset
 from oito.flow.site import Context, Gate, Made, Site, failed
-from oito.names import duration
+from oito.flow.stored import Stored, digests
 
 HEARTBEAT_S = 2.0
 ROUNDS = 2  # one pass, and one more when a monitor asked for something
-WAIT_S = 0.2
+WAIT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,10 @@ def run(
     return _Run(site, reason).carry_out(targets, collect=collect, force=force)
 
 
+class _TakenOver(Exception):
+    """Another run took the work over, because this one gave no sign of life for a while."""
+
+
 class _Run:
     def __init__(self, site: Site, reason: str) -> None:
         self.site, self.tell = site, site.tell
@@ -70,6 +73,8 @@ class _Run:
         self.reason = reason
         self.steps: list[Step] = []
         self.errors: dict[str, OitoError] = {}
+        self._work = ""  # what this run has claimed
+        self._log: list[str] = []  # of the step under way
 
     def carry_out(self, targets: Sequence[str], *, collect: Collection[str], force: Collection[str]) -> Outcome:
         began = stopwatch()
@@ -77,9 +82,8 @@ class _Run:
         with self._heartbeat():
             try:
                 for number in range(ROUNDS):
-                    self._pass(
-                        targets, Planner(self.site, collect=collect, force=force if number == 0 else (), run=self.id)
-                    )
+                    forced = force if number == 0 else ()
+                    self._pass(targets, Planner(self.site, collect=collect, force=forced, run=self.id))
                     if self.errors or not self._asked(targets):
                         break
             finally:
@@ -95,41 +99,55 @@ class _Run:
             culprit = next((stopped[i.asset] for i in asset.inputs if i.asset in stopped), "")
             if culprit:
                 stopped[asset.name] = culprit
-                self._note(asset, "blocked", None, cause=f"by {culprit}")
+                self._note(asset, "blocked", cause=f"by {culprit}")
                 continue
-            entry = planner.entry(asset, pointed)
+            told = len(self.steps)
+            self._log = []
+            entry = Entry(asset, "missing")
             try:
+                entry = planner.entry(asset, pointed)
                 version = self._step(entry, planner, pointed)
+                if version:
+                    pointed[asset.name] = version
+                    self._settled(asset, version)
             except OitoError as error:
                 stopped[asset.name] = asset.name
                 self.errors[asset.name] = error
-                state = "broken" if isinstance(error, CheckFailed) else "failed"
-                self._note(asset, state, None, cause=entry.reason, error=str(error))
-                continue
-            if version:
-                pointed = {**pointed, asset.name: version}
-                self._settled(asset, version)
+                if len(self.steps) == told:
+                    state = "blocked" if isinstance(error, StepBlocked) else "failed"
+                    self._note(asset, state, cause=entry.reason, error=str(error), log=self._log)
 
     def _step(self, entry: Entry, planner: Planner, pointed: Mapping[str, Version]) -> Version | None:
         """Bring one asset up to date and return the version its name stands for from now on."""
         asset = entry.asset
+        while True:
+            try:
+                entry = self._claimed(entry, planner, pointed)
+                if entry.state in SETTLED:
+                    return entry.version
+                if entry.state == "blocked":
+                    raise StepBlocked(f"{asset.name} is blocked", where=asset.place, known=entry.note, next="oito plan")
+                return self._reuse(entry) if entry.state == "reusable" else self._make(entry)
+            except _TakenOver:
+                self.tell(asset.name, "another run took this step over")
+                entry = planner.entry(asset, self._as_it_is(asset, pointed))
+            finally:
+                self._free()
+
+    def _claimed(self, entry: Entry, planner: Planner, pointed: Mapping[str, Version]) -> Entry:
+        """Return the asset's entry as it stands once its work is this run's alone, or needs no work any more."""
         while entry.state in {"running", "stale", "missing"}:
-            is_mine = entry.state != "running" and self._claim(entry)
-            if not is_mine:
+            if self._work and entry.work == self._work:
+                break  # planned again after it was claimed: nobody finished it in between
+            self._free()
+            if entry.state == "running" or not self._claim(entry.work):
                 time.sleep(WAIT_S)
-            current = self.site.catalog.resolve(asset.name, self.site.environment)
-            entry = planner.entry(asset, {**pointed, asset.name: current} if current else pointed)
-            if is_mine:
-                break  # and nobody finished the same work between the plan and the claim
-        if entry.state in SETTLED:
-            return entry.version
-        if entry.state == "blocked":
-            raise StepBlocked(f"{asset.name} is blocked", where=asset.place, known=entry.note, next="oito plan")
-        try:
-            return self._reuse(entry) if entry.state == "reusable" else self._make(entry)
-        finally:
-            with self.site.catalog.change() as change:
-                runs.free(change.rows, entry.work, self.id)
+            entry = planner.entry(entry.asset, self._as_it_is(entry.asset, pointed))
+        return entry
+
+    def _as_it_is(self, asset: Asset, pointed: Mapping[str, Version]) -> Mapping[str, Version]:
+        current = self.site.catalog.resolve(asset.name, self.site.environment)
+        return {**pointed, asset.name: current} if current else pointed
 
     def _reuse(self, entry: Entry) -> Version | None:
         fits = entry.fits
@@ -144,7 +162,7 @@ class _Run:
             asset=entry.asset.name, kind=fits.kind, fingerprint=entry.fingerprint, definition=entry.definition,
             content=fits.content, parts=entry.parts, inputs=[(role, v.id) for role, v in entry.inputs.items()],
             rows=fits.rows, size_bytes=fits.size_bytes, record=fits.record, tables=fits.tables, files=fits.files,
-            metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=stored.digests(fits.tables, fits.files),
+            metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=digests(fits.tables, fits.files),
         )  # fmt: skip
         with self.site.catalog.change() as change:
             identity = versions.insert(change.rows, new, at=change.at, environment=self.site.environment, run=self.id)
@@ -153,59 +171,63 @@ class _Run:
     def _make(self, entry: Entry) -> Version | None:
         asset, began = entry.asset, stopwatch()
         self.tell(asset.name, "running")
-        previous = entry.version
         context = Context(
-            self.site, asset, entry.inputs, previous,
-            is_redefined=previous is None or previous.definition != entry.definition,
-            definition=entry.definition, cause=entry.reason, tell=lambda line: self.tell(asset.name, line),
+            self.site, asset, entry.inputs, entry.version, is_redefined=entry.is_redefined,
+            definition=entry.definition, cause=entry.reason, lines=self._log,
+            tell=lambda line: self.tell(asset.name, line),
         )  # fmt: skip
-        made = self._attempts(context)
+        made, stored = attempt(context)
         seconds = stopwatch() - began
-        if made.unchanged:
-            with self.site.catalog.change() as change:
-                self._polled(change, entry)
-                self._step_row(change, asset, "unchanged", entry.version, seconds, entry.reason, log=context.lines)
-            return entry.version
-        new = replace(self._stored(entry, made, context), seconds=seconds)
-        gated = self._is_gated(asset)
+        if stored is None:
+            return self._unchanged(entry, seconds)
+        new = self._described(entry, made, stored, context, seconds)
+        is_gated = made.broken is None and self._is_gated(asset)
         with self.site.catalog.change() as change:
+            self._still_mine(change)
             identity = versions.insert(change.rows, new, at=change.at, environment=self.site.environment, run=self.id)
             version = self._version(identity)
             if made.broken is None:
                 self._polled(change, entry)
-            if made.broken is None and not gated:
-                change.move(self.site.environment, asset.name, identity)
-                self._step_row(change, asset, "made", version, seconds, entry.reason, log=context.lines)
+            if not is_gated:  # else the step is written down with the gates' verdict; until then nothing has answered
+                step = self._committed(change, entry, made, version, seconds)
             change.event(
                 "made" if made.broken is None else "broke", version.ref, run=self.id,
                 environment=self.site.environment, cause=entry.reason, content=version.content,
             )  # fmt: skip
+        if is_gated:
+            return self._point(entry, version, seconds=seconds, state="made")
+        self._told(step, version)
         if made.broken is not None:
             raise made.broken
-        return self._point(entry, version, seconds=seconds, state="made") if gated else version
+        return version
 
-    def _attempts(self, context: Context) -> Made:
-        spec = context.asset.spec
-        for attempt in range(spec.retries + 1):
-            try:
-                with _captured(context.lines):
-                    return _limited(context, spec.timeout)
-            except OitoError as error:
-                if not error.may_retry or attempt == spec.retries:
-                    raise
-                context.say(f"attempt {attempt + 1} of {spec.retries + 1} failed: {error.what}")
-                time.sleep(min(2.0**attempt * 0.1, 10.0))
-        raise AssertionError("unreachable")
+    def _committed(self, change: Change, entry: Entry, made: Made, version: Version, seconds: float) -> Step:
+        """Move the pointer and write the step down, in the transaction that writes the version."""
+        runs.free(change.rows, self._work, self.id)
+        if made.broken is None:
+            change.move(self.site.environment, entry.asset.name, version.id)
+            return self._insert_step(change, entry.asset, "made", version, seconds, entry.reason, log=self._log)
+        return self._insert_step(
+            change, entry.asset, "broken", version, seconds, entry.reason, error=str(made.broken), log=self._log
+        )
 
-    def _stored(self, entry: Entry, made: Made, context: Context) -> NewVersion:
-        """Store what is not stored yet and describe the version; bytes come first, the catalog last."""
-        kept = stored.store(self.site.files, made)
+    def _unchanged(self, entry: Entry, seconds: float) -> Version | None:
+        with self.site.catalog.change() as change:
+            self._still_mine(change)
+            self._polled(change, entry)
+            step = self._insert_step(
+                change, entry.asset, "unchanged", entry.version, seconds, entry.reason, log=self._log
+            )
+        self._told(step, entry.version)
+        return entry.version
+
+    def _described(self, entry: Entry, made: Made, stored: Stored, context: Context, seconds: float) -> NewVersion:
         inputs = [(role, v.id) for role, v in {**entry.inputs, **context.touched}.items()]
         return NewVersion(
             asset=entry.asset.name, kind=entry.asset.kind.word, state="ok" if made.broken is None else "broken",
-            fingerprint=entry.fingerprint, definition=entry.definition, content=kept.content, parts=entry.parts,
-            inputs=inputs, rows=kept.rows, size_bytes=kept.size_bytes, record=made.record, tables=kept.tables,
-            files=kept.files, metrics=made.metrics, digests=stored.digests(kept.tables, kept.files),
+            fingerprint=entry.fingerprint, definition=entry.definition, content=stored.content, parts=entry.parts,
+            inputs=inputs, rows=stored.rows, size_bytes=stored.size_bytes, record=made.record, tables=stored.tables,
+            files=stored.files, metrics=made.metrics, digests=digests(stored.tables, stored.files), seconds=seconds,
         )  # fmt: skip
 
     def _is_gated(self, asset: Asset) -> bool:
@@ -213,19 +235,20 @@ class _Run:
 
     def _point(self, entry: Entry, version: Version, *, seconds: float, state: str) -> Version | None:
         """Move the environment's pointer to a version, asking the gates where the environment is protected."""
-        asset = entry.asset
+        asset, environment = entry.asset, self.site.environment
         said = gates(self.site, version) if self._is_gated(asset) else []
         refusals = [gate for gate in said if not gate.passed]
         with self.site.catalog.change() as change:
             if refusals:
                 state = "refused"
-                change.event("refused", version.ref, environment=self.site.environment, gates=[g.data() for g in said])
-            elif change.move(self.site.environment, asset.name, version.id) and said:
-                change.event("promoted", version.ref, environment=self.site.environment, gates=[g.data() for g in said])
+                change.event("refused", version.ref, environment=environment, gates=[g.data() for g in said])
+            elif change.move(environment, asset.name, version.id) and said:
+                change.event("promoted", version.ref, environment=environment, gates=[g.data() for g in said])
             elif state == "reused":
-                change.event("reused", version.ref, environment=self.site.environment)
+                change.event("reused", version.ref, environment=environment)
             cause = "; ".join(gate.text for gate in refusals or said) or entry.reason
-            self._step_row(change, asset, state, version, seconds, cause)
+            step = self._insert_step(change, asset, state, version, seconds, cause, log=self._log)
+        self._told(step, version)
         if not refusals:
             return version
         if entry.version is None:
@@ -235,21 +258,29 @@ class _Run:
     def _settled(self, asset: Asset, version: Version) -> None:
         """Tell the kind that the asset stands for this version now; what it does about it can be repeated safely."""
         hook = getattr(asset.kind.door("run"), "settled", None)
-        if hook is not None:
+        if hook is None:
+            return
+        try:
             hook(self.site, asset, version)
+        except OitoError:
+            raise
+        except Exception as error:
+            raise failed(asset, error, self.site.project.root) from error
 
     def _asked(self, targets: Sequence[str]) -> bool:
-        planner = Planner(self.site)
-        pointed = self.site.catalog.resolve_all(self.site.environment)
-        needed = self.site.project.needed(targets)
-        return any(a.spec.holds and a.name in pointed and planner.asker(a, pointed[a.name]) for a in needed)
+        holding = [asset for asset in self.site.project.needed(targets) if asset.spec.holds]
+        if not holding:
+            return False
+        planner, pointed = Planner(self.site), self.site.catalog.resolve_all(self.site.environment)
+        return any(asset.name in pointed and planner.asker(asset, pointed[asset.name]) for asset in holding)
 
     def _begin(self) -> None:
+        project = self.site.project
+        source = bundle.keep(project.root, self.site.files, loaded=loading.sources(project.modules))
         now = time.time()
         with self.site.catalog.change() as change:
-            for dead in runs.end_dead(change.rows, before=now - self.site.settings.lease_s):
+            for dead in runs.end_dead(change.rows, now=now, lease_s=self.site.settings.lease_s):
                 change.event("found dead", dead)
-            source = bundle.keep(self.site.project.root, self.site.files)
             started = Run(
                 self.id, self.site.environment, self.reason, change.who, "running", change.at, now, now, None, source
             )
@@ -263,6 +294,7 @@ class _Run:
             while not over.wait(HEARTBEAT_S):
                 with contextlib.suppress(OitoError), self.site.catalog.change() as change:
                     runs.seen(change.rows, self.id, now=time.time())
+            self.site.catalog.rows.leave()
 
         thread = threading.Thread(target=beat, name="oito-heartbeat", daemon=True)
         thread.start()
@@ -272,10 +304,24 @@ class _Run:
             over.set()
             thread.join()
 
-    def _claim(self, entry: Entry) -> bool:
+    def _claim(self, work: str) -> bool:
         with self.site.catalog.change() as change:
             lease_s = self.site.settings.lease_s
-            return not runs.claim(change.rows, entry.work, self.id, now=time.time(), lease_s=lease_s)
+            is_mine = not runs.claim(change.rows, work, self.id, now=time.time(), lease_s=lease_s)
+        self._work = work if is_mine else ""
+        return is_mine
+
+    def _free(self) -> None:
+        """Let others do the claimed work; most often the commit has freed it already."""
+        if self._work:
+            if runs.holder(self.site.catalog.rows, self._work, now=time.time(), lease_s=float("inf")) == self.id:
+                with self.site.catalog.change() as change:
+                    runs.free(change.rows, self._work, self.id)
+            self._work = ""
+
+    def _still_mine(self, change: Change) -> None:
+        if not runs.holds(change.rows, self._work, self.id):
+            raise _TakenOver
 
     def _polled(self, change: Change, entry: Entry) -> None:
         if entry.asset.spec.is_external:
@@ -284,18 +330,22 @@ class _Run:
                 self.site.environment, entry.asset.name, entry.probe, change.at,
             )  # fmt: skip
 
-    def _note(self, asset: Asset, state: str, version: Version | None, *, cause: str = "", error: str = "") -> None:
+    def _note(self, asset: Asset, state: str, *, cause: str = "", error: str = "", log: Sequence[str] = ()) -> None:
         with self.site.catalog.change() as change:
-            self._step_row(change, asset, state, version, 0.0, cause, error=error)
+            step = self._insert_step(change, asset, state, None, 0.0, cause, error=error, log=log)
+        self._told(step, None)
 
-    def _step_row(
+    def _insert_step(
         self, change: Change, asset: Asset, state: str, version: Version | None, seconds: float, cause: str,
         *, error: str = "", log: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> Step:  # fmt: skip
         step = Step(self.id, asset.name, state, version.id if version else None, seconds, cause, error, "\n".join(log))
         runs.insert_step(change.rows, step)
+        return step
+
+    def _told(self, step: Step, version: Version | None) -> None:
         self.steps.append(step)
-        self.tell(asset.name, f"{state} {version.ref if version else ''} in {seconds:.2f} s".replace("  ", " "))
+        self.tell(step.asset, " ".join([step.state, *([version.ref] if version else []), f"in {step.seconds:.2f} s"]))
 
     def _version(self, identity: int) -> Version:
         found = versions.by_id(self.site.catalog.rows, identity)
@@ -306,7 +356,7 @@ class _Run:
 def gates(site: Site, version: Version) -> list[Gate]:
     """Ask the gates of a version's kind; kinds without gates let everything pass."""
     kind = site.project.kinds[version.kind]
-    ask = getattr(kind.door("run"), "gate", None)
+    ask: Any = getattr(kind.door("run"), "gate", None)
     asset = site.project.assets.get(version.asset)
     return list(ask(site, asset, version)) if ask and asset else []
 
@@ -319,55 +369,3 @@ def refusal(version: Version, refusals: Sequence[Gate]) -> GateRefused:
         known=texts,
         next=f"oito show {version.ref}     or change the gate in its experiment",
     )
-
-
-def _limited(context: Context, timeout: str | None) -> Made:
-    """Run the kind's step within its timeout; on the main thread the step is interrupted, elsewhere it is told afterwards."""
-    make: Callable[[Context], Made] = context.asset.kind.door("run").make
-    try:
-        if timeout is None:
-            return make(context)
-        seconds = duration(timeout).total_seconds()
-        with _alarm(context.asset, seconds):
-            return make(context)
-    except OitoError:
-        raise
-    except OSError:
-        raise
-    except Exception as error:
-        raise failed(context.asset, error, context.site.project.root) from error
-
-
-@contextlib.contextmanager
-def _alarm(asset: Asset, seconds: float) -> Iterator[None]:
-    problem = StepTimeout(
-        f"{asset.name} ran longer than its timeout of {seconds:g} s", where=asset.place, next="raise timeout="
-    )
-
-    def ring(number: int, frame: Any) -> None:
-        raise problem
-
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-        return
-    began = stopwatch()
-    yield
-    if stopwatch() - began > seconds:
-        raise problem
-
-
-@contextlib.contextmanager
-def _captured(lines: list[str]) -> Iterator[None]:
-    """Keep what the user's code prints in the log of the step."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
-            yield
-    finally:
-        lines += printed.getvalue().splitlines()

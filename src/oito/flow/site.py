@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ class Site:
 
     def within(self, environment: str) -> Site:
         """Return the same site working in another environment."""
-        return Site(self.project, self.catalog, self.files, self.settings, environment, self.root, self.tell)
+        return replace(self, environment=environment)
 
     def read(self, version: Version, *, as_type: Any = None, **how: Any) -> Any:
         """Return what a version gives to those who need it; its kind's door decides, a table is the default.
@@ -171,7 +172,7 @@ class Context:
         assert self.asset.function is not None
         wanted = {i.role: i for i in self.asset.inputs if i.is_parameter}
         arguments = {role: self.read(role, as_type=each.annotation) for role, each in wanted.items()}
-        takes = self.asset.function.__code__.co_varnames[: self.asset.function.__code__.co_argcount]
+        takes = inspect.signature(self.asset.function).parameters  # those of the function inside a wrapper, too
         arguments.update({name: value for name, value in given.items() if name in takes})
         if "seed" in self.asset.options:
             arguments["seed"] = self.seed("seed")

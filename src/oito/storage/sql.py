@@ -7,6 +7,7 @@ killed process; `synchronous=NORMAL` means that a power cut may take the last mo
 import errno
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from oito.errors import CatalogBusy, StorageError, StorageFull
 
 Row = sqlite3.Row
 BUSY_S = 30.0
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# A limit on the size of a process's files shows as a failed write, not as a full disk.
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE}
 
 
 class Transaction:
@@ -47,10 +51,14 @@ class Database:
         self.path = path
         self._local = threading.local()
         self._writing = threading.RLock()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: set[sqlite3.Connection] = set()
         with _mapped(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection().execute("PRAGMA journal_mode=WAL")
+            try:
+                self._into_wal()
+            except BaseException:
+                self.close()
+                raise
 
     def read(self, sql: str, *values: Any) -> list[Row]:
         """Return the rows of one query."""
@@ -87,10 +95,30 @@ class Database:
 
     def close(self) -> None:
         """Close the connections of every thread."""
-        for connection in self._opened:
+        for connection in list(self._opened):
             connection.close()
         self._opened.clear()
         self._local = threading.local()
+
+    def leave(self) -> None:
+        """Close this thread's connection; a thread that ends soon leaves no open file behind."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            del self._local.connection
+            self._opened.discard(connection)
+            connection.close()
+
+    def _into_wal(self) -> None:
+        # Two processes that make the same new file: SQLite answers "locked" at once here, without its usual patience.
+        patient_until = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._connection().execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patient_until:
+                    raise
+                time.sleep(0.01)
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -100,7 +128,7 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
             self._local.connection = connection
-            self._opened.append(connection)
+            self._opened.add(connection)
         return connection
 
 
@@ -110,17 +138,22 @@ def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise CatalogBusy("another process is writing to the catalog", where=str(path), next="try again") from error
-        if "full" in text or "disk I/O error" in text:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF in _BUSY:
+            known = f"waited {BUSY_S:.0f} s for it"
+            raise CatalogBusy(
+                "another process is writing to the catalog", where=str(path), known=known, next="try again"
+            ) from error
+        if code in _FULL:
             raise StorageFull(
-                "the disk is full",
+                "there is no room to write",
                 where=str(path),
                 known="nothing of this step was kept",
-                next="free some space, then run the same command again",
+                next="free some space or raise the quota, then run the same command again",
             ) from error
-        raise StorageError(f"the catalog cannot be used: {text}", where=str(path)) from error
+        raise StorageError(
+            f"the catalog cannot be used: {error}", where=str(path), next="look at the folder's rights and its disk"
+        ) from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
@@ -128,6 +161,8 @@ def _mapped(path: Path) -> Iterator[None]:
             f"the catalog is damaged: {error}", where=str(path), next="restore the file from a backup"
         ) from error
     except OSError as error:
-        if isinstance(error, StorageError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if isinstance(error, StorageError) or error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        raise StorageFull("the disk is full", where=str(path), next="free some space") from error
+        raise StorageFull(
+            "there is no room to write", where=str(path), next="free some space, then run the same command again"
+        ) from error
