@@ -46,10 +46,10 @@ def simulate(
 def _page(results: Sequence[Result], began: datetime, ended: datetime, step: str) -> Page:
     names = list(dict.fromkeys(name for result in results for name in result.metrics))
     rows: list[list[Cell]] = [
-        [r.policy, *(r.metrics.get(name) for name in names), r.trainings, r.refused, r.alarms, r.cost, r.predictions]
+        [r.policy, *(r.metrics.get(name) for name in names), r.retrainings, r.refused, r.alarms, r.cost, r.predictions]
         for r in results
     ]
-    columns = ["policy", *names, "trainings", "refused by gate", "alarms", "cost", "predictions"]
+    columns = ["policy", *names, "retrainings", "refused by gate", "alarms", "cost", "predictions"]
     best = min(results, key=lambda result: result.cost)
     blocks: list[Block] = [
         Facts([("from", text(began)[:10]), ("to", text(ended)[:10]), ("step", step), ("cheapest", best.policy)]),

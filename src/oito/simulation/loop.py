@@ -39,7 +39,7 @@ class Result:
     policy: str
     metrics: Mapping[str, float]
     predictions: int
-    trainings: int
+    retrainings: int
     refused: int
     alarms: int
     cost: float
@@ -97,6 +97,7 @@ class _Loop:
         }  # fmt: skip
         upstream = [name for name, asset in self.site.project.assets.items() if asset.kind.word in UPSTREAM]
         questions = self._questions(began, ended)
+        time = self.labels.record["time"]
         runner.run(data, upstream, reason="simulation").raise_first()
         for site in sites.values():
             runner.run(site, [self.endpoint.name], reason="simulation").raise_first()
@@ -104,7 +105,7 @@ class _Loop:
             start = clock.now()
             clock.move_to(min(start + step, ended))
             runner.run(data, upstream, reason="simulation").raise_first()
-            asked = questions.filter((questions["at"] >= start) & (questions["at"] < clock.now())).drop("at")
+            asked = questions.filter((questions[time] >= start) & (questions[time] < clock.now()))
             for policy, site in sites.items():
                 rehearse(site, site.catalog.find(self.endpoint.name, site.environment), asked)
                 runner.run(site, [self.monitor.name], reason="simulation").raise_first()
@@ -131,20 +132,16 @@ class _Loop:
         project = self.site.project
         return replace(project, assets={**project.assets, **changed})
 
-    def _questions(self, began: datetime, ended: datetime) -> Any:
-        """Return what was asked in the span, as the newest labels tell it, with the time of asking as `at`."""
+    def _questions(self, began: datetime, ended: datetime) -> pl.DataFrame:
+        """Return what was asked in the span, oldest first, as the newest labels tell it."""
         record = self.labels.record
-        rows = self.site.table(self.labels).collect()
-        rows = rows.with_columns(rows[record["time"]].alias("at"))
-        rows = rows.filter((rows["at"] >= began) & (rows["at"] < ended))
-        return rows.drop([record["label"], *([record["known_at"]] if record["known_at"] in rows.columns else [])]).sort(
-            "at"
-        )
+        rows: pl.DataFrame = self.site.table(self.labels).collect()
+        rows = rows.filter((rows[record["time"]] >= began) & (rows[record["time"]] < ended))
+        return rows.drop(record["label"], record["known_at"]).sort(record["time"])
 
     def _judged(self, policy: str, site: Site) -> Result:
         version = site.catalog.find(self.endpoint.name, site.environment)
         told = _told(site.read(version), site.table(self.labels).collect(), version.record)
-        models = [v for v in self._versions(site, self.experiment) if v.environment == site.environment]
         verdicts = self._versions(site, self.monitor)
         refused = site.catalog.rows.read(
             "SELECT 1 FROM step s JOIN run r ON r.id = s.run WHERE r.environment = ? AND s.asset = ? AND s.state = 'refused'",
@@ -156,7 +153,7 @@ class _Loop:
         weeks = told.group_by_dynamic("at", every="1w").agg(pl.col("loss").mean()).sort("at")
         return Result(
             policy=policy, metrics=_metrics(told, version.record["task"]), predictions=told.height,
-            trainings=max(len(models), asked), refused=len(refused),
+            retrainings=asked, refused=len(refused),
             alarms=sum(len(verdict.record.get("alarms", [])) for verdict in verdicts),
             cost=float(told["loss"].sum()) * value + asked * price,
             days=[text(day)[:10] for day in weeks["at"]], losses=weeks["loss"].to_list(),
