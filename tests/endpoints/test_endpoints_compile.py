@@ -204,3 +204,14 @@ def test_a_row_the_estimator_refuses_is_nan_and_leaves_its_neighbors_alone() -> 
     assert found.proof.kind == "trees"
     assert np.array_equal(np.isnan(answers[:, 0]), ~is_whole)
     assert np.array_equal(answers[is_whole], asking(model, signature)(X[is_whole]))
+
+
+def test_classes_named_by_texts_keep_their_shares() -> None:
+    truth = pl.Series("y", np.where(SCORE > 1, "yes", "no"))
+    signature = infer(FRAME, truth, task="classification")
+    X = signature.matrix(FRAME)
+    numbers = np.array([signature.classes.index(name) for name in truth.to_list()])
+    model = HistGradientBoostingClassifier(max_iter=10).fit(signature.frame(X), numbers)
+    executor = load(compile_model(model, signature, X).files, signature, native=lambda: None)
+    assert signature.classes == ("no", "yes")
+    assert np.array_equal(executor.predict(X), model.predict_proba(signature.frame(X)))

@@ -200,11 +200,14 @@ def asking(estimator: Any, signature: Signature) -> Callable[[Floats], Floats]:
 
 
 def class_places(estimator: Any, signature: Signature) -> list[int]:
-    """Return for each class of the signature its column among the estimator's probabilities, -1 when it has none."""
+    """Return for each class of the signature its column among the estimator's probabilities, -1 when it has none.
+
+    An estimator learns classes by their numbers in the signature, whatever their names are.
+    """
     if signature.task == "regression":
         return [0]
-    known = {value: place for place, value in enumerate(np.asarray(estimator.classes_).tolist())}
-    return [known.get(value, -1) for value in signature.classes]
+    known = {int(number): place for place, number in enumerate(np.asarray(estimator.classes_).tolist())}
+    return [known.get(number, -1) for number in range(len(signature.classes))]
 
 
 class _Places:
