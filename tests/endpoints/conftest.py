@@ -3,6 +3,8 @@
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from oito.workspace import Workspace
+
 _CHILD = Path(__file__).with_name("serving_child.py")
+_PROJECT = Path(__file__).with_name("rides_project.py")
+NOW = "2026-01-27"
 
 
 class Serving:
@@ -83,3 +89,83 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
 @pytest.fixture
 def serving(start: Callable[..., Serving]) -> Serving:
     return start()
+
+
+class Service:
+    """`oito serve` in a process of its own, on a free port; `call` sends a request and returns (status, decoded JSON)."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.log_path = root / "serve.log"
+        code = "import sys; from oito.cli.main import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, "serve", "-C", str(root), *options]
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        self.told = self.process.stdout.readline()
+        found = re.search(r":(\d+)/predict", self.told)
+        self.port = int(found[1]) if found else 0
+
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def call(self, path: str, body: object = None) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        connection = self.connect()
+        try:
+            connection.request("GET" if data is None else "POST", path, data)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read(), parse_constant=_refuse)
+        finally:
+            connection.close()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, number)
+        code = self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project of rides, run in dev and released to production once for all tests; copy it before you change it."""
+    root = tmp_path_factory.mktemp("rides")
+    shutil.copy(_PROJECT, root / "project.py")
+    (root / "oito.toml").write_text(f'now = "{NOW}"\nserve_port = 0\n')
+    workspace = Workspace(root)
+    workspace.run()
+    workspace.release()
+    workspace.close()
+    return root
+
+
+@pytest.fixture
+def rides(released: Path, tmp_path: Path) -> Path:
+    """A copy of the released project."""
+    return shutil.copytree(released, tmp_path / "rides")
+
+
+@pytest.fixture
+def production(rides: Path) -> Iterator[Workspace]:
+    """The copy's workspace in production."""
+    workspace = Workspace(rides, environment="production")
+    yield workspace
+    workspace.close()
+
+
+@pytest.fixture
+def serve(rides: Path) -> Iterator[Callable[..., Service]]:
+    """Return what starts `oito serve` on the copy; every one of them is ended afterwards."""
+    started: list[Service] = []
+
+    def begin(*options: str) -> Service:
+        started.append(Service(rides, *options))
+        return started[-1]
+
+    yield begin
+    for service in started:
+        service.stop(signal.SIGKILL)

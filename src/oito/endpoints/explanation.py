@@ -110,7 +110,7 @@ def _moved(signature: Signature, why: Contributions, outputs: tuple[str, ...]) -
     ]
     base = ", ".join(f"{name} {value:.4f}" for name, value in zip(outputs, why.baseline, strict=True))
     return [
-        Chart(f"What moved it away from the mean answer ({base})", series, y="contribution", rule=0.0),
+        Chart(f"What moved it away from the mean answer ({base})", series, y="contribution"),
         Table(columns, rows, title="Contributions"),
     ]
 
