@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+import sklearn.ensemble  # so that its thread pool is there to be limited
+from threadpoolctl import threadpool_limits
 
-from oito import settings as settings_door
-from oito.catalog.catalog import Catalog
 from oito.clock import VirtualClock, moment
-from oito.eight import KINDS
-from oito.flow import project as projects
 from oito.flow.site import Site
-from oito.storage.files import Files
+from oito.workspace import Workspace
 
 START = "2024-04-01"
-HEAD = '''
-"""Will a parcel be late? Asked when it is sent."""
+PROJECT = '''"""Will a parcel be late? Asked when it is sent."""
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -61,8 +60,6 @@ def van_record(sendings):
     ordered = sendings.sort("arrived_at")
     mean = pl.col("hours").rolling_mean(20, min_samples=1).over("van")
     return ordered.select("van", "arrived_at", mean.alias("van_hours"))
-'''
-LATE = '''
 
 @oito.labels(entity="parcel", time="sent_at", known_at="arrived_at")
 def late(sendings):
@@ -71,29 +68,46 @@ def late(sendings):
 
 @oito.model(labels=late, features=[van_record], exclude=["van"], baselines=["dummy", "linear"])
 def lateness(*, rate: float = oito.Float(0.02, 0.3, log=True), leaves: int = oito.Int(4, 16)):
-    return HistGradientBoostingClassifier(learning_rate=rate, max_leaf_nodes=leaves, max_iter=15, categorical_features="from_dtype")
+    return HistGradientBoostingClassifier(learning_rate=rate, max_leaf_nodes=leaves, max_iter=10, categorical_features="from_dtype")
 
 
 late_parcel = oito.experiment(model=lateness, trials=4, split=oito.by_time(valid="10d", test="15d"), metric="roc_auc")
 '''
 
-Open = Callable[..., Site]
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fit on one thread, here and in children: on a busy machine two wait for each other longer than they work."""
+    assert sklearn.ensemble
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with threadpool_limits(limits=1, user_api="openmp"):
+        yield
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Open]:
-    """Return a function (text of the project, environment=, now=, **settings) -> its site; the project is HEAD + text."""
-    catalogs: list[Catalog] = []
+def opened(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Return a function (swap={old: new} in the project's text, more=text at its end, **settings) -> its site.
 
-    def site(text: str = LATE, *, environment: str = "dev", now: str = START, head: str = HEAD, **given: Any) -> Site:
-        file = tmp_path / "project.py"
-        file.write_text(dedent(head) + dedent(text))
-        settings = settings_door.load(tmp_path, {"environment": environment, **given})
-        catalog = Catalog(tmp_path / ".oito", VirtualClock(moment(now)), who="ana")
-        catalogs.append(catalog)
-        project = projects.load(tmp_path, ["project.py"], KINDS)
-        return Site(project, catalog, Files(tmp_path / ".oito" / "files"), settings, environment, tmp_path)
+    `folder` is where the project stands, `now` what its clock shows.
+    """
+    spaces: list[Workspace] = []
+
+    def site(
+        swap: Mapping[str, str] | None = None, *, more: str = "", now: str = START, folder: str = "", **given: Any
+    ) -> Site:
+        text = PROJECT
+        for old, new in (swap or {}).items():
+            assert old in text, old
+            text = text.replace(old, new)
+        root = tmp_path / folder
+        root.mkdir(exist_ok=True)
+        (root / "project.py").write_text(text + dedent(more))
+        shutil.rmtree(root / "__pycache__", ignore_errors=True)
+        sys.modules.pop("project", None)
+        space = Workspace(root, clock=VirtualClock(moment(now)), who="ana", **given)
+        spaces.append(space)
+        return space.site
 
     yield site
-    for catalog in catalogs:
-        catalog.close()
+    for space in spaces:
+        space.close()

@@ -24,7 +24,7 @@ from oito.experiments.metrics import metric as metric_of
 from oito.experiments.search import at_the_edge
 from oito.experiments.spec import ByTime, ExperimentSpec
 from oito.experiments.trained import Trained, answers, opened
-from oito.experiments.training import Fit, Trainer, best_of
+from oito.experiments.training import Fit, Trainer, best_of, evenly
 from oito.experiments.trials import TrialFile
 from oito.flow import machine
 from oito.flow.project import Asset
@@ -35,6 +35,7 @@ from oito.storage.digests import digest
 Floats = NDArray[np.float64]
 IMPORTANCE_ROWS = 4000
 IMPORTANCE_REPEATS = 2
+BASELINE_ROWS = 50_000  # more would make plain models the dearest part of a training
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ def _lesson(context: Context, cut_off: datetime) -> _Lesson:
     truth = _truth(frame.y, signature)
     _check_classes(truth, split, signature)
     fit = Fit(context.call if context.asset.function else None, context.guarded, _takes(context.asset, "valid"))
-    trainer = Trainer(signature, signature.matrix(frame.frame), truth, split, fit=fit, seed=context.seed())
+    trainer = Trainer(
+        signature, signature.matrix(frame.frame), truth, split, fit=fit, seed=context.seed(), sample=BASELINE_ROWS
+    )
     return _Lesson(context, design, frame, split, trainer, chosen, cut_off)
 
 
@@ -196,7 +199,9 @@ def _check_classes(truth: Floats, split: splits.Split, signature: Signature) -> 
 def _judged(lesson: _Lesson, said: Floats) -> tuple[dict[str, Any], Version | None]:
     """Return the report with what baselines and the champion say of the same test rows."""
     context, trainer, test = lesson.context, lesson.trainer, lesson.split.test
-    notes: list[str] = []
+    rows = lesson.trainer.rows
+    learned, sampled = len(rows["learned"]), len(rows["sample"])
+    notes = [f"baselines learned from {sampled:,} of the {learned:,} rows, evenly taken"] if sampled < learned else []
     baselines = {}
     for name, build in lesson.design.baselines().items():
         try:
@@ -220,7 +225,7 @@ def _judged(lesson: _Lesson, said: Floats) -> tuple[dict[str, Any], Version | No
 def _baseline(lesson: _Lesson, build: Callable[[int], Any], name: str) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a plain model may be plain
-        estimator = lesson.trainer.plainly(build(lesson.seed("baseline", name)), "learned")
+        estimator = lesson.trainer.plainly(build(lesson.seed("baseline", name)), "sample")
         return lesson.trainer.said(estimator, lesson.split.test)
 
 
@@ -240,8 +245,7 @@ def _span(lesson: _Lesson) -> dict[str, str]:
 
 def _importance(lesson: _Lesson, estimator: Any) -> list[dict[str, Any]]:
     test, trainer = lesson.split.test, lesson.trainer
-    places = np.unique(np.linspace(0, len(test) - 1, IMPORTANCE_ROWS).round().astype(np.int64))
-    few = test[places]
+    few = evenly(test, IMPORTANCE_ROWS)
     found = importance.importance(
         lambda matrix: trainer.of(estimator, matrix), trainer.matrix[few], trainer.truth[few],
         names=trainer.signature.names, metric=lesson.metric, seed=lesson.seed("importance"), repeats=IMPORTANCE_REPEATS,

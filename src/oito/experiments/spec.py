@@ -118,8 +118,10 @@ def experiment(
 ) -> Decorator:
     """Declare how a design is trained; a function `(estimator, train, valid)` may say how to fit, `fit` is the default.
 
-    `train` and `valid` have `X` (a frame with named columns) and `y` (an array). Once a monitor with a retraining rule
-    watches what comes of it, newer data alone does not train again: the monitor's verdict does.
+    `train` and `valid` have `X` (a frame with named columns) and `y` (an array of class numbers or values). The model that
+    is kept learns from both together, unless the function has a parameter `valid`: then it may stop by it, and they stay
+    apart. Once a monitor with a retraining rule watches what comes of it, newer data alone does not train again: the
+    monitor's verdict does.
 
     Args:
         model: the design; trials: how many points of its space are tried, the first being its defaults.

@@ -23,7 +23,7 @@ from oito.experiments.trials import TrialFile
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.uint32]
-Part = Literal["train", "valid", "learned", "test"]
+Part = Literal["train", "valid", "learned", "test", "sample"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,20 @@ class Trainer:
     Args:
         matrix, truth: the whole frame as the model sees it, and class numbers or values.
         seed: the root of the streams that fits and searches draw from.
+        sample: how many rows of train and valid together the part "sample" has at most.
     """
 
     def __init__(
-        self, signature: Signature, matrix: Floats, truth: Floats, split: Split, *, fit: Fit, seed: int
+        self, signature: Signature, matrix: Floats, truth: Floats, split: Split, *, fit: Fit, seed: int, sample: int
     ) -> None:
         self.signature, self.matrix, self.truth = signature, matrix, truth
+        learned = np.concatenate([split.train, split.valid])
         self.rows: Mapping[str, Rows] = {
             "train": split.train,
             "valid": split.valid,
-            "learned": np.concatenate([split.train, split.valid]),
+            "learned": learned,
             "test": split.test,
+            "sample": evenly(learned, sample),
         }
         self.sample = cache(self._sample)
         self._fit, self._seed = fit, seed
@@ -152,6 +155,12 @@ class Trainer:
             known=f"their labels are {', '.join(seen)}" if seen else "",
             next="widen valid= of the split, or search for another metric",
         )
+
+
+def evenly(rows: Rows, most: int) -> Rows:
+    """Return at most so many of the rows, evenly taken, in order."""
+    places = np.linspace(0, len(rows) - 1, min(most, len(rows)))
+    return rows[places.round().astype(np.int64)]
 
 
 def direction(metric: Metric) -> Literal["maximize", "minimize"]:
