@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,8 @@ class Workspace:
         now = self.settings.now
         self.tell: Tell = silent
         self.clock: Clock = clock or (VirtualClock(moment(now)) if now else RealClock())
+        self._loading = threading.Lock()
+        self._loaded: object = None  # the stamp of the project that is loaded
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -73,6 +76,15 @@ class Workspace:
     @property
     def site(self) -> Site:
         return Site(self.project, self.catalog, self.files, self.settings, self.environment, self.root, self.tell)
+
+    def refreshed(self) -> Site:
+        """Return the site with the project as its files, or the environment's release, are now; safe to ask from any thread."""
+        with self._loading:
+            if self._stamp() != self._loaded:
+                self.__dict__.pop("project", None)
+            site = self.site
+            self._loaded = self._stamp()
+        return site
 
     def run(self, *targets: str, collect: Sequence[str] = ()) -> runner.Outcome:
         """Bring the targets (all assets when there are none) up to date; raise the first error, if any step had one."""
@@ -108,6 +120,15 @@ class Workspace:
         """Close the catalog's file."""
         if "catalog" in self.__dict__:
             self.catalog.close()
+
+    def _stamp(self) -> object:
+        """Return what changes when the project does: its release's number, or size and time of each of its files."""
+        if self.environment in self.settings.protected:
+            last = release.current_release_of(self.catalog, self.environment)
+            return last.id if last else None
+        loaded: Project | None = self.__dict__.get("project")
+        paths = [Path(file) for each in loaded.modules.values() if (file := each.__file__)] if loaded else []
+        return [(path, stat.st_size, stat.st_mtime_ns) for path in paths if path.exists() and (stat := path.stat())]
 
     def _source(self) -> Path:
         """Return the folder the project's code is read from."""

@@ -1,17 +1,16 @@
 """The pages and actions over HTTP: every page has a `.json` twin, every action a route, every error one shape.
 
-Routes come from the same list of actions as the terminal's commands. How a page looks is the web folder's work.
+Routes come from the same list of actions as the terminal's commands. How a page looks is the web folder's work; who may
+ask is guard.py's, what a request carries is read by given.py, and server.py listens.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,110 +19,98 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from oito.api import guard
-from oito.errors import BadInput, BodyTooLarge, NotFound, OitoError
+from oito.api.given import told
+from oito.errors import NotFound, OitoError, WrongMethod
 from oito.flow.action import Action
-from oito.show import Field, Link, Page, Text
+from oito.names import did_you_mean
+from oito.show import Field, Form, Link, Page, Table, Text, json_text
 from oito.web import render
 from oito.workspace import Workspace, actions
 
 NAV = (
     Link("Loop", "/"), Link("Plan", "/plan"), Link("Runs", "/runs"), Link("Releases", "/releases"),
     Link("Environments", "/environments"), Link("Events", "/events"), Link("Actions", "/actions"),
+    Link("Settings", "/settings"),
 )  # fmt: skip
+HOME = "/status.json"  # the twin of the page at "/"
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+FRESH = {"Cache-Control": "no-store"}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _App:
-    """The handlers, with what they share."""
+    """The handlers, with what they share: the workspace, its actions by name, and the secret of this server's forms."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.actions = {action.name: action for action in actions()}
         self.csrf = secrets.token_urlsafe(24)
 
-    def routes(self) -> list[BaseRoute]:
-        found: list[BaseRoute] = [
-            Route("/static/{name}", _static),
-            Route("/actions", self.listed),
-            Route("/actions.json", self.listed),
-        ]
-        found.append(Route("/actions/{name:path}", self.act, methods=["GET", "POST"]))
-        for action in self.actions.values():
-            if action.page:
-                address = re.sub(r"\{(\w+)\}", r"{\1}", action.page)
-                twin = "/status.json" if address == "/" else address + ".json"
-                found += [
-                    Route(twin, self.page(action, as_json=True)),
-                    Route(address, self.page(action, as_json=False)),
-                ]
-        return found
+    def routes(self) -> Iterator[BaseRoute]:
+        yield Route("/static/{name}", _static)
+        yield Route("/favicon.ico", _nothing)
+        yield Route("/actions.json", self.listed)
+        yield Route("/actions", self.listed)
+        yield Route("/actions/{name:path}", self.act, methods=["GET", "POST"])
+        pages = [action for action in self.actions.values() if action.page]
+        for action in pages:  # twins first: the last name of an address takes everything, slashes and dots too
+            yield Route(HOME if action.page == "/" else _address(action) + ".json", self.page(action, as_json=True))
+        for action in sorted(pages, key=lambda each: each.page.count("{")):
+            yield Route(_address(action), self.page(action, as_json=False))
 
     def page(self, action: Action, *, as_json: bool) -> Handler:
+        """Return the handler of one page or of its twin."""
+
         async def show(request: Request) -> Response:
-            given = {**{n: unquote(v) for n, v in request.path_params.items()}, **request.query_params}
-            page = await run_in_threadpool(action.carry_out, self.workspace.site, given)
+            given = {**request.query_params, **request.path_params}
+            page = await self.carried_out(action, given)
             if as_json:
                 return _json(page.data)
-            path = request.url.path
-            twin = (
-                ("/status" if path == "/" else path) + ".json" + (f"?{request.url.query}" if request.url.query else "")
-            )
-            return self.html(page, active=path, twin=twin)
+            path = quote(request.url.path, safe="/:@")
+            query = f"?{request.url.query}" if request.url.query else ""
+            return self.html(page, active=path, twin=(HOME if path == "/" else path + ".json") + query)
 
         return show
 
+    async def carried_out(self, action: Action, given: Mapping[str, Any]) -> Page:
+        """Carry out an action beside the loop, on the project as its files are now."""
+        return await run_in_threadpool(lambda: action.carry_out(self.workspace.refreshed(), given))
+
     async def listed(self, request: Request) -> Response:
         """List every action with its fields."""
-        told = [
-            {
-                "name": a.name,
-                "summary": a.summary,
-                "writes": a.writes,
-                "page": a.page,
-                "fields": [vars(f) for f in a.fields],
-            }
-            for a in self.actions.values()
-        ]
         if request.url.path.endswith(".json"):
-            return _json({"actions": told, "next": None})
-        from oito.show import Table
-
-        rows = [
-            [Link(a.name, f"/actions/{a.name}"), a.summary, "changes something" if a.writes else "looks"]
-            for a in self.actions.values()
+            data = [
+                {"name": a.name, "summary": a.summary, "writes": a.writes, "page": a.page, "fields": [vars(f) for f in a.fields]}
+                for a in self.actions.values()
+            ]  # fmt: skip
+            return _json({"actions": data, "next": None})
+        groups = {a.group: [b for b in self.actions.values() if b.group == a.group] for a in self.actions.values()}
+        tables = [
+            Table(
+                ["action", "what it does", ""],
+                [
+                    [Link(a.name, _form_address(a)), a.summary, "changes something" if a.writes else "looks"]
+                    for a in group
+                ],
+                title=name or "the project",
+            )
+            for name, group in groups.items()
         ]
-        page = Page(
-            "Actions",
-            [
-                Text("What can be done here; each is a command of the terminal too."),
-                Table(["action", "what it does", ""], rows),
-            ],
-            {},
-        )
+        page = Page("Actions", [Text("What can be done here. Each is a command of the terminal, too."), *tables], {})
         return self.html(page, active="/actions", twin="/actions.json")
 
     async def act(self, request: Request) -> Response:
-        """Carry out one action (POST), or show its form (GET)."""
-        name = request.path_params["name"]
-        if name not in self.actions:
-            raise NotFound(f"there is no action {name!r}", next="/actions")
-        action = self.actions[name]
-        if request.method == "GET":
-            from oito.show import Form
-
-            page = Page(name, [Text(action.description), Form(name, dict(request.query_params))], {})
+        """Carry out one action (POST, with a form or a JSON object), or show its form (GET)."""
+        action = self._action(request.path_params["name"])
+        if request.method != "POST":
+            page = Page(action.name, [Text(action.description), Form(action.name, dict(request.query_params))], {})
             return self.html(page, active="/actions", twin="")
-        is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        given = await _given(request, is_form, self.workspace.settings.max_body_bytes)
-        if is_form and not hmac.compare_digest(str(given.pop("csrf", "")), self.csrf):
-            raise BadInput("the form is not from this server", next="reload the page and send it again")
-        if is_form:
-            given = {**{f.name: False for f in action.fields if f.kind == "bool"}, **given}
-        page = await run_in_threadpool(action.carry_out, self.workspace.site, given)
+        given, is_form = await told(request, action, csrf=self.csrf, limit=self.workspace.settings.max_body_bytes)
+        page = await self.carried_out(action, given)
         return self.html(page, active="/actions", twin="") if is_form else _json(page.data)
 
     def html(self, page: Page, *, active: str, twin: str, status: int = 200) -> Response:
+        """Return a page as a document."""
         text = render.html(
             page,
             active=active,
@@ -133,86 +120,81 @@ class _App:
             describe=self.described,
             twin=twin,
         )
-        return Response(text, status, {"Content-Security-Policy": render.CSP}, "text/html")
+        return Response(text, status, {"Content-Security-Policy": render.CSP, **FRESH}, "text/html")
 
     def described(self, name: str) -> Sequence[Field]:
+        """Return what the action of that name can be told."""
         return self.actions[name].fields if name in self.actions else ()
 
     async def failed(self, request: Request, error: Exception) -> Response:
-        """Answer an error: data for programs, a page for people."""
+        """Answer an error: a page for people, data for programs."""
         assert isinstance(error, OitoError)
-        wants_page = "text/html" in request.headers.get("accept", "")
+        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.endswith(".json")
         if not wants_page:
             return _json(error.data(), error.status)
         page = Page(type(error).__name__, [Text(str(error), language="text", tone="bad")], error.data())
         return self.html(page, active="", twin="", status=error.status)
 
     async def lost(self, request: Request, error: Exception) -> Response:
-        return await self.failed(request, NotFound(f"there is nothing at {request.url.path}", next="/"))
+        """Answer for an address that leads nowhere."""
+        return await self.failed(request, NotFound(f"there is nothing at {request.url.path[:200]}", next="begin at /"))
 
     async def wrong_method(self, request: Request, error: Exception) -> Response:
-        problem = BadInput(f"{request.method} is not possible at {request.url.path}")
-        problem.status = 405
-        return await self.failed(request, problem)
+        """Answer for an address that exists, but not for this method."""
+        allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET")
+        problem = WrongMethod(
+            f"{request.method} is not possible at {request.url.path[:200]}", known=f"it takes {allowed}"
+        )
+        answer = await self.failed(request, problem)
+        answer.headers["Allow"] = allowed
+        return answer
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """Answer for a fault of ours: what it was is told to the log, not to the caller."""
+        return await self.failed(
+            request, OitoError("the server failed on this request", next="look at the server's output")
+        )
+
+    def _action(self, name: str) -> Action:
+        found = self.actions.get(name) or self.actions.get(name.replace("/", " "))
+        if found is None:
+            raise NotFound(f"there is no action {name[:100]!r}", next=did_you_mean(name[:100], self.actions))
+        return found
 
 
-def application(workspace: Workspace, *, token: str = "", hosts: Sequence[str] = ()) -> Any:
+def application(workspace: Workspace, *, token: str = "", hosts: Sequence[str] = ()) -> guard.Asgi:
     """Return the ASGI application of the pages; `token` is asked of everyone when it is not empty.
 
     Args:
         hosts: names under which the server may be addressed, besides those of this machine itself.
     """
     app = _App(workspace)
-    handlers: Mapping[Any, Any] = {OitoError: app.failed, 404: app.lost, 405: app.wrong_method}
-    inner = Starlette(routes=app.routes(), exception_handlers=handlers)
+    handlers: Mapping[Any, Any] = {
+        OitoError: app.failed, 404: app.lost, 405: app.wrong_method, Exception: app.broken,
+    }  # fmt: skip
+    inner = Starlette(routes=list(app.routes()), exception_handlers=handlers)
     return guard.guarded(inner, token=token, hosts=hosts)
 
 
-def serve(workspace: Workspace, *, host: str, port: int) -> Page:
-    """Answer until stopped.
+def _address(action: Action) -> str:
+    """Return the address of a page for the router; its last name takes slashes, as names of environments have them."""
+    return re.sub(r"\{(\w+)\}$", r"{\1:path}", action.page)
 
-    Raises:
-        BadInput: the host reaches beyond this machine and no token is set.
-    """
-    import uvicorn
 
-    token = workspace.settings.token
-    guard.check_reach(host, token)
-    app = application(workspace, token=token, hosts=(host,))
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
-    return Page("stopped", [], {})
+def _form_address(action: Action) -> str:
+    return "/actions/" + quote(action.name.replace(" ", "/"))
 
 
 async def _static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in render.STATIC:
-        raise NotFound(f"there is no file {name!r}")
+        raise NotFound(f"there is no file {name[:100]!r}")
     return Response(render.static(name), headers=FOREVER, media_type=render.STATIC[name])
 
 
-async def _given(request: Request, is_form: bool, limit: int) -> dict[str, Any]:
-    """Return the fields of a form or a JSON object.
-
-    Raises:
-        BodyTooLarge, BadInput: the body is over the limit, or no JSON object.
-    """
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise BodyTooLarge(f"the body is over {limit} bytes", next="send less, or raise the setting max_body_bytes")
-    if is_form:
-        from urllib.parse import parse_qsl
-
-        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-    try:
-        given = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"the body is not JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise BadInput("the body is not a JSON object", known='such as {"assets": ["flights"]}')
-    return given
+async def _nothing(request: Request) -> Response:
+    return Response(status_code=204, headers=FOREVER)  # the icon stands in the page itself
 
 
 def _json(data: Any, status: int = 200) -> Response:
-    return Response(json.dumps(data, default=str), status, media_type="application/json")
+    return Response(json_text(data), status, FRESH, "application/json")

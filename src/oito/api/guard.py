@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
-import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from oito.errors import BadInput
+from oito.errors import BadInput, ForeignCaller, Refused, TokenNeeded
+from oito.show import json_text
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
-HERE = frozenset({"127.0.0.1", "localhost", "::1", "[::1]", "testserver"})
-CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+HERE = frozenset({"127.0.0.1", "localhost", "[::1]"})
+LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 )
 
 
@@ -25,25 +28,31 @@ def check_reach(host: str, token: str) -> None:
     Raises:
         BadInput: the host is not this machine's own and the token is empty.
     """
-    if host not in HERE and not token:
+    if host not in {*HERE, "::1"} and not token:
         raise BadInput(
             f"listening on {host} reaches beyond this machine and no token is set",
-            next="set OITO_TOKEN to a long random text, and send it as: Authorization: Bearer TOKEN",
+            next="set OITO_TOKEN to a long random text; browsers ask for it as a password, programs send it as a bearer token",
         )
 
 
 def guarded(app: Asgi, *, token: str, hosts: Sequence[str]) -> Asgi:
-    """Return the application behind the guard."""
-    known = HERE | set(hosts)
+    """Return the application behind the guard.
+
+    Args:
+        token: asked of everyone when it is not empty.
+        hosts: names under which the server may be addressed, besides those of this machine itself.
+    """
+    known = HERE | {f"[{host}]" if ":" in host else host for host in hosts}
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        problem = _problem(scope["method"], headers, known, token)
-        if problem:
-            await _refused(send, *problem)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            _check(scope["method"], headers, known, token)
+        except Refused as problem:
+            await _refuse(send, problem)
             return
 
         async def marked(message: Any) -> None:
@@ -56,25 +65,47 @@ def guarded(app: Asgi, *, token: str, hosts: Sequence[str]) -> Asgi:
     return answer
 
 
-def _problem(method: str, headers: dict[str, str], known: frozenset[str], token: str) -> tuple[int, str] | None:
+def _check(method: str, headers: Mapping[str, str], known: frozenset[str], token: str) -> None:
     host = headers.get("host", "")
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    if name not in known:
-        return 421, f"this server is not known as {name!r}"
-    if method in CHANGES:
+    if _name(host) not in known:
+        raise ForeignCaller(
+            f"this server is not known as {_name(host)[:100]!r}",
+            known=f"it is known as {', '.join(sorted(known))}",
+            next="open it by one of these names, or start it with: oito up --host NAME",
+        )
+    if method not in LOOKS:
         origin = headers.get("origin")
         site = headers.get("sec-fetch-site", "same-origin")
-        if (origin and origin.split("://")[-1] != host) or site not in {"same-origin", "none"}:
-            return 403, "the request comes from another site"
-    if token:
-        given = headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return 401, "a token is needed: Authorization: Bearer TOKEN"
-    return None
+        if (origin is not None and origin.split("://")[-1] != host) or site not in {"same-origin", "none"}:
+            raise ForeignCaller("the request comes from a page of another site", known="nothing was done")
+    if token and not _has_token(headers.get("authorization", ""), token):
+        raise TokenNeeded("a token is needed", next="send Authorization: Bearer TOKEN, or give it as the password")
 
 
-async def _refused(send: Any, status: int, what: str) -> None:
-    body = json.dumps({"error": "Refused", "what": what, "where": "", "known": "", "next": ""}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+def _name(host: str) -> str:
+    """Return a host without its port.
+
+    Example:
+        >>> _name("localhost:8787"), _name("[::1]:8787"), _name("[::1]")
+        ('localhost', '[::1]', '[::1]')
+    """
+    return host if host.endswith("]") else host.rsplit(":", 1)[0].lower()
+
+
+def _has_token(authorization: str, token: str) -> bool:
+    kind, _, given = authorization.partition(" ")
+    if kind.lower() == "basic":
+        try:
+            given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+    return kind.lower() in {"basic", "bearer"} and hmac.compare_digest(given.encode(), token.encode())
+
+
+async def _refuse(send: Any, problem: Refused) -> None:
+    body = json_text(problem.data()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
+    if isinstance(problem, TokenNeeded):
+        headers.append((b"www-authenticate", b'Basic realm="oito"'))
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

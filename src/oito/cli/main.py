@@ -13,6 +13,9 @@ from oito.show import Page, json_text
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit code: 0, or that of the error's class."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # spinning threads of small fits starve each other on a busy machine
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _carry_out(given)

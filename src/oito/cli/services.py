@@ -39,7 +39,7 @@ def up(workspace: Workspace, *, port: int = 0, host: str = "127.0.0.1") -> Page:
         port: where to listen; by default the setting `port`.
         host: the address to listen on; beyond this machine a token is needed.
     """
-    from oito.api.app import serve
+    from oito.api.server import serve
 
     return serve(workspace, host=host, port=port or workspace.settings.port)
 
