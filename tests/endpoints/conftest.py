@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,24 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rides(released: Path, tmp_path: Path) -> Path:
     """A copy of the released project."""
     return shutil.copytree(released, tmp_path / "rides")
+
+
+@dataclass(frozen=True)
+class House:
+    """A released project that is being served, and its workspace in production."""
+
+    service: Service
+    workspace: Workspace
+
+
+@pytest.fixture(scope="session")
+def house(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One served copy for every test that only asks and looks."""
+    root = shutil.copytree(released, tmp_path_factory.mktemp("house") / "rides")
+    found = House(Service(root), Workspace(root, environment="production"))
+    yield found
+    found.service.stop(signal.SIGKILL)
+    found.workspace.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,6 +26,14 @@ class EndpointSpec(Spec):
     def needs_function(self) -> bool:
         return False
 
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        for name in dict.fromkeys(self.outputs):
+            if not name:
+                yield "outputs has an empty name"
+            elif self.outputs.count(name) > 1:
+                yield f"outputs has {name!r} twice"
+
 
 def endpoint(
     *,
@@ -42,7 +50,8 @@ def endpoint(
 
     Args:
         model: the experiment whose result answers.
-        outputs: names of the numbers in an answer; by default the classes, or "prediction".
+        outputs: names of the numbers in an answer; by default "prediction", or the classes when there are more than two.
+        timeout: how long its registration may take.
 
     Example:
         >>> @endpoint(model=None, outputs=("late",))
