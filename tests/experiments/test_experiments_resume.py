@@ -21,7 +21,7 @@ Open = Callable[..., Site]
 CHILD = """
 import sys
 from oito.workspace import Workspace
-space = Workspace(sys.argv[1], now="2024-04-01", lease_s=3.0)
+space = Workspace(sys.argv[1], now="2024-04-01", lease_s=5.0)
 space.run()
 version = space.catalog.find("patient", "dev")
 print(version.content)

@@ -23,7 +23,7 @@ Open = Callable[..., Site]
 CHILD = """
 import json, sys
 from oito.workspace import Workspace
-space = Workspace(sys.argv[1], now="2024-04-01", lease_s=3.0)
+space = Workspace(sys.argv[1], now="2024-04-01")
 space.run()
 version = space.catalog.find("late_parcel", "dev")
 print(json.dumps([version.content, version.files, version.record["report"], version.record["importance"]]))
