@@ -56,6 +56,6 @@ def parcel_risk(model, rows):
     return model.predict_proba(rows)[:, 1]
 
 
-@oito.monitor(endpoint=parcel_risk, every="1d", retrain=oito.on_regret(price=8))  # 8 monitors: the loop closes
+@oito.monitor(endpoint=parcel_risk, every="1d", retrain=oito.on_regret(price=5))  # 8 monitors: the loop closes
 def watch(window):
     return {"late_share": window.truth.mean()}

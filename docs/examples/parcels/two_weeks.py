@@ -1,4 +1,7 @@
-"""Two weeks of the parcels example: train, release, then answer each day's questions and let the next day come."""
+"""Two weeks of the parcels example: train, release, then answer each day's questions and let the next day come.
+
+Afterwards the example stands on 2024-03-29: `oito status -e production --now 2024-03-29`.
+"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +19,15 @@ def main(folder: Path, *, days: int = DAYS) -> None:
     dev = Workspace(folder, clock=clock)
     dev.run()
     dev.release("production", message="the first model")
-    dev.close()
     production = Workspace(folder, clock=clock, environment="production")
     for _ in range(days):
         morning = clock.now()
         clock.advance(timedelta(days=1))
         _answer(production, morning)
         production.run()
-    production.close()
+    dev.run()
+    for each in (production, dev):
+        each.close()
 
 
 def _answer(production: Workspace, morning: object) -> None:
