@@ -53,7 +53,7 @@ def status(site: Site) -> Page:
         _events_table(events.listed(site.catalog.rows, limit=8), "Lately"),
     ]
     data = {"environment": site.environment, "assets": [entry.data() for entry in entries], "next": None}
-    return Page("oito", blocks, data)
+    return Page(site.root.name or "oito", blocks, data)
 
 
 @action("show", page="/assets/{name}")
@@ -297,7 +297,7 @@ def _asset_page(site: Site, name: str) -> Page:
     if asset and entry:
         pairs: list[tuple[str, Cell]] = [
             ("kind", Link(asset.kind.word, f"/kinds/{asset.kind.plural}")), ("state", Badge(entry.state, TONES[entry.state])),
-            ("why", entry.reason), ("version", _version_link(current)), ("declared at", asset.place),
+            *([("why", entry.reason)] if entry.reason else []), ("version", _version_link(current)), ("declared at", asset.place),
             ("needs", ", ".join(i.asset for i in (*asset.inputs, *asset.named)) or "nothing"),
         ]  # fmt: skip
         text = asset.spec.description or _first_line(asset)

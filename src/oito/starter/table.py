@@ -17,6 +17,7 @@ MOST_CLASSES = 20
 LONG_TEXT = 255  # more values than a category may have
 LEAST_ROWS = 50
 _KEY = re.compile(r"(?i)(^|[_ -])(id|key|uuid|guid|code|number|no|nr)$|(?<=[a-z])I[dD]$")
+_MOMENT = re.compile(r"(?i)(^|_|\b)(at|on|time|date|day|timestamp|ts|when|moment|month|created|asked)($|_|\b)")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def guessed(rows: pl.DataFrame, *, label: str = "", entity: str = "", time: str 
     """Return what the columns are; those that are named are taken at their word.
 
     The label is the last column that can be one; an entity is a column named like a key without repeats or gaps; the time is
-    the first column of moments without gaps that are all in the past.
+    the first column of moments without gaps that are all in the past, where a mere date must be named like one of asking.
 
     Raises:
         BadInput: a named column is not there or cannot be what it is named for, or the table is too small to learn from.
@@ -92,7 +93,8 @@ def guessed(rows: pl.DataFrame, *, label: str = "", entity: str = "", time: str 
 def _time(rows: pl.DataFrame, taken: set[str], now: datetime) -> str:
     for name in rows.columns:
         values = rows[name]
-        if name not in taken and _is_moment(values) and values.null_count() == 0 and values.n_unique() > 1:
+        is_asking = isinstance(values.dtype, pl.Datetime) or _MOMENT.search(name)  # a plain date may be a birthday
+        if name not in taken and is_asking and _is_moment(values) and not values.has_nulls() and values.n_unique() > 1:
             newest = _utc(values.max())
             if newest is not None and newest <= now:
                 return name
@@ -189,7 +191,7 @@ def _task(label: pl.Series) -> Literal["classification", "regression"]:
 
 
 def _is_unfit(values: pl.Series) -> bool:
-    if values.dtype.is_temporal() or isinstance(values.dtype, pl.Null):
+    if values.dtype.is_temporal() or values.null_count() == len(values):
         return True
     return values.dtype == pl.String and values.n_unique() > LONG_TEXT
 

@@ -54,7 +54,7 @@ def times(seconds: Iterable[float], *, count: int = 5) -> Axis:
         >>> [label for _, label in axis.ticks], axis.context
         (['1 Nov', '2 Nov', '3 Nov', '4 Nov', '5 Nov'], '2013, UTC')
     """
-    low, high = _span(seconds, least=1.0)
+    low, high = _span(seconds, least=1.0, alone=_DAY / 2)
     step_s = next((step for step in _STEPS_S if (high - low) / step <= count), None)
     start, end = _at(low), _at(high)
     if step_s is None:
@@ -67,12 +67,13 @@ def times(seconds: Iterable[float], *, count: int = 5) -> Axis:
     return Axis(low, high, labels, f"{_day_label(start)} {year}, UTC" if one_day else f"{year}, UTC")
 
 
-def _span(values: Iterable[float], *, least: float = 0.0) -> tuple[float, float]:
+def _span(values: Iterable[float], *, least: float = 0.0, alone: float = 0.0) -> tuple[float, float]:
+    """Return the least and largest value; around a value that stands alone there is room, `alone` on each side if given."""
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
     if high - low > max(least, 1e-12 * max(abs(low), abs(high))):
         return low, high
-    room = max(abs(low) * 0.1, least) or 1.0
+    room = alone or abs(low) * 0.1 or 1.0
     return low - room, high + room
 
 

@@ -13,6 +13,7 @@ from oito.web.code import highlighted
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _TICKS = re.compile(r"`([^`\n]+)`")
 _NONE = Markup("")
+_WRAPPED = frozenset({"bash", "text"})  # one line of these may be a whole screen wide
 _LONG = 44  # letters beyond which a cell may take several lines
 
 
@@ -55,8 +56,9 @@ def table(block: Table) -> Markup:
 def text(block: Text) -> Markup:
     tone = Markup("") if block.tone == "plain" else Markup(" o-{}").format(block.tone)
     if block.language:
-        code = Markup('<pre class="o-code{}" tabindex="0"><code>{}</code></pre>')
-        return _section(block.title, code.format(tone, highlighted(block.text, block.language)))
+        wraps = Markup(" o-wrap") if block.language in _WRAPPED else _NONE
+        code = Markup('<pre class="o-code{}{}" tabindex="0"><code>{}</code></pre>')
+        return _section(block.title, code.format(tone, wraps, highlighted(block.text, block.language)))
     paragraphs = [piece for piece in block.text.split("\n\n") if piece.strip()]
     prose = _joined(Markup("<p>{}</p>").format(_prose(piece.strip("\n"))) for piece in paragraphs)
     return _section(block.title, Markup('<div class="o-prose{}">{}</div>').format(tone, prose))
