@@ -62,14 +62,21 @@ class Model:
 
 
 def scoring(executor: Executor, signature: Signature, function: Function | None) -> Score:
-    """Return the function from rows, float64 [n, d], to answers, float64 [n, k]."""
+    """Return the function from rows, float64 [n, d], to answers, float64 [n, k]; raises StepFailed when they do not fit."""
     if function is None:
         return executor.predict if signature.task == "regression" or len(signature.classes) != 2 else _second(executor)
     model = Model(executor, signature)
+    takes = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     def score(matrix: Floats) -> Floats:
-        answers = np.asarray(function(model=model, rows=Rows(matrix, signature)), dtype=np.float64)
-        return answers.reshape(len(matrix), -1) if len(matrix) else answers.reshape(0, max(1, answers.shape[-1]))
+        given = {"model": model, "rows": Rows(matrix, signature)}
+        answers = np.asarray(function(**{name: given[name] for name in takes if name in given}), dtype=np.float64)
+        if answers.ndim not in (1, 2) or len(answers) != len(matrix):
+            raise StepFailed(
+                f"the endpoint answered {len(matrix)} rows with numbers of the shape {answers.shape}",
+                next="return one number, or one row of numbers, per row",
+            )
+        return answers[:, np.newaxis] if answers.ndim == 1 else answers
 
     return score
 
@@ -97,13 +104,9 @@ def check_rows_stand_alone(score: Score, sample: Floats) -> None:
     """Refuse a function whose answer for a row depends on the rows beside it.
 
     Raises:
-        StepFailed: a row scored alone gets other bits than among others, or the number of answers is not that of rows.
+        StepFailed: a row scored alone gets other bits than among others.
     """
     together = score(sample)
-    if together.shape[0] != len(sample):
-        raise StepFailed(
-            f"the endpoint gave {together.shape[0]} answers for {len(sample)} rows", next="return one answer per row"
-        )
     for place in np.linspace(0, len(sample) - 1, min(50, len(sample))).astype(int):
         if not np.array_equal(score(sample[place : place + 1])[0], together[place], equal_nan=True):
             raise StepFailed(

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 
+from oito.catalog import events
 from oito.catalog.records import Version
 from oito.endpoints.loading import scorer, signature_of, source_of, with_source
 from oito.endpoints.lookup import Enricher
@@ -43,7 +44,8 @@ class Stand:
 
     def __init__(self, site: Site, endpoint: str) -> None:
         self._site, self.endpoint = site, endpoint
-        self._served: tuple[int, str, str] | None = None
+        self._standing: tuple[int, str, str] | None = None
+        self._event = -1
 
     def load(self) -> Served:
         """Return what the environment stands for now, ready to answer.
@@ -52,14 +54,28 @@ class Stand:
             UnknownEnvironment: the endpoint has no version there.
             CorruptFile: a file of it changed after it was written.
         """
+        event = self._newest_event()
         standing = _Standing.of(self._site, self.endpoint)
         found = _served(self._site, standing)
-        self._served = standing.key
+        self._standing, self._event = standing.key, event
         return found
 
     def newer(self) -> Served | None:
-        """Return what a release, rollback or run put in the place of what was given last, None when nothing did."""
-        return self.load() if _Standing.of(self._site, self.endpoint).key != self._served else None
+        """Return what a release, rollback or run put in the place of what was given last, None when nothing did.
+
+        Every change of a pointer is an event, so mostly one look at the newest event is all there is to do.
+        """
+        event = self._newest_event()
+        if event == self._event:
+            return None
+        if _Standing.of(self._site, self.endpoint).key != self._standing:
+            return self.load()
+        self._event = event
+        return None
+
+    def _newest_event(self) -> int:
+        newest = events.listed(self._site.catalog.rows, limit=1)
+        return newest[0].id if newest else 0
 
 
 def only_endpoint(site: Site) -> str:
