@@ -126,7 +126,7 @@ def test_more_than_two_classes_have_a_probability_each(opened: Open) -> None:
     assert np.allclose(rows.select("said_0", "said_1", "said_2").sum_horizontal(), 1.0)
 
 
-def test_the_user_says_how_to_fit_and_valid_stays_apart_when_it_is_asked_for(opened: Open) -> None:
+def test_the_user_says_how_to_fit_and_valid_stays_apart_when_it_is_used(opened: Open) -> None:
     fit = """
         @oito.experiment(model=lateness, trials=2, split=oito.by_time(valid="10d", test="15d"))
         def own(estimator, train, valid):
@@ -138,9 +138,10 @@ def test_the_user_says_how_to_fit_and_valid_stays_apart_when_it_is_asked_for(ope
     version = trained(site, "own")
     split = version.record["split"]
     assert site.read(version).estimator.seen_ == (split["train"], split["valid"])
-    plain = opened(more=fit.replace("train, valid)", "train)").replace("len(valid.y)", "0"))
-    version = trained(plain, "own")
-    assert plain.read(version).estimator.seen_ == (split["train"] + split["valid"], 0)
+    for parameters in ("train, valid)", "train)"):
+        plain = opened(more=fit.replace("train, valid)", parameters).replace("len(valid.y)", "0"))
+        version = trained(plain, "own")
+        assert plain.read(version).estimator.seen_ == (split["train"] + split["valid"], 0)
 
 
 def test_a_fit_that_returns_nothing_is_told_so(opened: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -135,16 +136,20 @@ def _lesson(context: Context, cut_off: datetime) -> _Lesson:
     signature = Signature(seen.columns, seen.task, seen.target, frame.signature.classes)
     truth = _truth(frame.y, signature)
     _check_classes(truth, split, signature)
-    fit = Fit(context.call if context.asset.function else None, context.guarded, _takes(context.asset, "valid"))
+    fit = Fit(context.call if context.asset.function else None, context.guarded, _uses(context.asset, "valid"))
     trainer = Trainer(
         signature, signature.matrix(frame.frame), truth, split, fit=fit, seed=context.seed(), sample=BASELINE_ROWS
     )
     return _Lesson(context, design, frame, split, trainer, chosen, cut_off)
 
 
-def _takes(asset: Asset, name: str) -> bool:
+def _uses(asset: Asset, name: str) -> bool:
+    """Say whether the asset's function does something with a parameter, and not only has it."""
     code = asset.function.__code__ if asset.function else None
-    return code is not None and name in code.co_varnames[: code.co_argcount]
+    if code is None or name not in code.co_varnames[: code.co_argcount]:
+        return False
+    touched = (i.argval for i in dis.get_instructions(code) if "FAST" in i.opname)  # one name, or two at once
+    return name in code.co_cellvars or any(name in (each if isinstance(each, tuple) else (each,)) for each in touched)
 
 
 def _split(context: Context, spec: ExperimentSpec, frame: Any, cut_off: datetime) -> splits.Split:

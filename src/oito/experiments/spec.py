@@ -119,8 +119,7 @@ def experiment(
     """Declare how a design is trained; a function `(estimator, train, valid)` may say how to fit, `fit` is the default.
 
     `train` and `valid` have `X` (a frame with named columns) and `y` (an array of class numbers or values). The model that
-    is kept learns from both together, unless the function has a parameter `valid`: then it may stop by it, and they stay
-    apart. Once a monitor with a retraining rule watches what comes of it, newer data alone does not train again: the
+    is kept learns from both together, unless the function uses `valid`: then it may stop by it, and they stay apart. Once a monitor with a retraining rule watches what comes of it, newer data alone does not train again: the
     monitor's verdict does.
 
     Args:

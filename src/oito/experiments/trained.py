@@ -97,7 +97,12 @@ def predicted(estimator: Any, signature: Signature, matrix: Floats) -> Floats:
 
 
 def shown(given: Floats) -> Floats:
-    """Return predictions as metrics take them: of two classes, the probability of the second."""
+    """Return predictions as metrics take them: of two classes, the probability of the second.
+
+    Example:
+        >>> shown(np.array([[0.75, 0.25]])).tolist()
+        [0.25]
+    """
     return np.ascontiguousarray(given[:, 1]) if given.ndim == 2 and given.shape[1] == 2 else given
 
 

@@ -38,12 +38,12 @@ class Sample:
 class Fit:
     """The user's way to fit, or `estimator.fit`; `call` and `guarded` name the user's line when it raises.
 
-    One that takes `valid` may stop by it, so its last fit keeps train and valid apart; any other learns from both.
+    One that uses `valid` may stop by it, so its last fit keeps train and valid apart; any other learns from both.
     """
 
     call: Callable[..., Any] | None
     guarded: Callable[..., Any]
-    takes_valid: bool = False
+    uses_valid: bool = False
 
 
 class Trainer:
@@ -94,7 +94,7 @@ class Trainer:
 
     def final(self, estimator: Any) -> Any:
         """Return the estimator that is kept, fitted on all that may be learned from."""
-        return self.fitted(estimator, "train" if self._fit.takes_valid else "learned", "fit")
+        return self.fitted(estimator, "train" if self._fit.uses_valid else "learned", "fit")
 
     def plainly(self, estimator: Any, part: Part) -> Any:
         """Return the estimator after its own `fit`."""
@@ -158,7 +158,12 @@ class Trainer:
 
 
 def evenly(rows: Rows, most: int) -> Rows:
-    """Return at most so many of the rows, evenly taken, in order."""
+    """Return at most so many of the rows, evenly taken, in order.
+
+    Example:
+        >>> evenly(np.arange(9, dtype=np.uint32), 3).tolist()
+        [0, 4, 8]
+    """
     places = np.linspace(0, len(rows) - 1, min(most, len(rows)))
     return rows[places.round().astype(np.int64)]
 
