@@ -20,6 +20,7 @@ from oito.workspace import Workspace
 
 _CHILD = Path(__file__).with_name("serving_child.py")
 _PROJECT = Path(__file__).with_name("rides_project.py")
+_MAIN = "import sys; from oito.cli.main import main; sys.exit(main())"
 NOW = "2026-01-27"
 
 
@@ -97,8 +98,7 @@ class Service:
 
     def __init__(self, root: Path, *options: str) -> None:
         self.log_path = root / "serve.log"
-        code = "import sys; from oito.cli.main import main; sys.exit(main())"
-        command = [sys.executable, "-c", code, "serve", "-C", str(root), *options]
+        command = [sys.executable, "-c", _MAIN, "serve", "-C", str(root), *options]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
@@ -188,3 +188,15 @@ def serve(rides: Path) -> Iterator[Callable[..., Service]]:
     yield begin
     for service in started:
         service.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def oito(rides: Path) -> Callable[..., None]:
+    """Return what carries out a command on the copy, in a process of its own; one that fails fails the test."""
+
+    def carry_out(*words: str) -> None:
+        command = [sys.executable, "-c", _MAIN, *words, "-C", str(rides)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return carry_out

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from oito.endpoints.loading import beside, source_of
 from oito.endpoints.rehearsal import rehearse
 from oito.endpoints.requests import Fields
+from oito.endpoints.serving import Stand
 from oito.endpoints.spec import EndpointSpec
 from oito.errors import BadRequest, DataError, MissingColumn, OitoError, StepFailed
 from oito.workspace import Workspace
@@ -163,3 +164,23 @@ def test_questions_that_cannot_be_looked_up_are_named(production: Workspace) -> 
     for questions, kind, what in errors:
         with pytest.raises(kind, match=what):
             rehearse(site, version, questions)
+
+
+def test_a_release_of_new_source_alone_and_a_rollback_are_picked_up(
+    production: Workspace, oito: Callable[..., None]
+) -> None:
+    stand = Stand(production.site, "delay_risk")
+    first = stand.load()
+    assert stand.newer() is None
+    project = production.root / "project.py"
+    project.write_text(project.read_text() + "\n# a comment that changes no version\n")
+    oito("release", "production")
+    second = stand.newer()
+    assert second is not None
+    assert stand.newer() is None
+    assert second.version == first.version
+    assert second.source != first.source
+    oito("rollback", "production")
+    third = stand.newer()
+    assert third is not None
+    assert third.source == first.source

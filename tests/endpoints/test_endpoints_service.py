@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -198,16 +196,8 @@ class Asking:
             thread.join()
 
 
-def oito(root: Path, *words: str) -> None:
-    code = "import sys; from oito.cli.main import main; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words, "-C", str(root)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_a_release_with_new_code_and_new_features_takes_over_without_a_failed_request(
-    serve: Serve, rides: Path
+    serve: Serve, rides: Path, oito: Callable[..., None]
 ) -> None:
     service = serve()
     load = Asking(service)
@@ -218,9 +208,9 @@ def test_a_release_with_new_code_and_new_features_takes_over_without_a_failed_re
     )
     text = text.replace("[:, 1] * 1.0", "[:, 1] * 0.5").replace("> 5).alias", "> 6).alias")
     project.write_text(text)
-    oito(rides, "run")
+    oito("run")
     before = service.call("/predict", KEYS)[1]
-    oito(rides, "release", "production")
+    oito("release", "production")
     deadline = time.monotonic() + 20
     while service.call("/")[1]["version"] != "delay_risk:v2":
         assert time.monotonic() < deadline, service.log()
