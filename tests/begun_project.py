@@ -1,24 +1,28 @@
 """A project as `oito init` makes it from a table of thirty mixed columns, taken once round the loop: what tests of the faces run on."""
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import polars as pl
 
+from oito.api.app import application
 from oito.cli import services
 from oito.show import Page
-from oito.workspace import Workspace
+from oito.workspace import Workspace, actions
 
+Client = Callable[..., httpx.Response]
 BEGAN = "2024-06-01T12:00:00Z"
 LATER = "2024-06-03T12:00:00Z"
 ROWS = 420
@@ -75,7 +79,7 @@ def begin(folder: Path, label: str, **how: str) -> Page:
     return page
 
 
-def went_round(folder: Path, service: str) -> list[dict[str, Any]]:
+def went_round(folder: Path) -> list[dict[str, Any]]:
     """Run, release, serve three predictions, run production two days later; return what was predicted."""
     first = Workspace(folder, now=BEGAN, who="tester")
     first.run()
@@ -88,7 +92,6 @@ def went_round(folder: Path, service: str) -> list[dict[str, Any]]:
     later = Workspace(folder, now=LATER, environment="production", who="tester")
     later.run()
     later.close()
-    assert service
     return said
 
 
@@ -133,3 +136,35 @@ def opened(folder: Path, environment: str = "production") -> Workspace:
 
 def began_at() -> datetime:
     return datetime(2024, 6, 1, 12, tzinfo=UTC)
+
+
+def client_of(workspace: Workspace, **how: Any) -> Client:
+    """Return a function (method, address, …) that gives the pages' answer, without a socket between."""
+    app = application(workspace, **how)
+
+    async def once(method: str, address: str, told: Mapping[str, Any]) -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8787") as client:
+            return await client.request(method, address, **told)
+
+    return lambda method, address, **told: asyncio.run(once(method, address, told))
+
+
+def page_addresses(pages: Client) -> list[str]:
+    """Return an address of every page that there is, of a project that went round."""
+    run = pages("GET", "/runs.json").json()["runs"][0]["id"]
+    prediction = re.search(r"01[0-9a-f]{30}", pages("GET", "/assets/target_service").text)
+    assert prediction, "the endpoint's page lists its predictions"
+    words = {
+        "name": "target_model:v1", "plural": "experiments", "target": "production", "run": run, "prediction": prediction[0],
+        "first": "target_model:v1", "second": "target_model:v1", "endpoint": "target_service", "view": "gaps",
+    }  # fmt: skip
+    asset = {"/models/": "target_design", "/monitors/": "target_watch", "/experiments/": "target_model"}
+    found = []
+    for address in (action.page for action in actions() if action.page):
+        start = f"/{address.split('/')[1]}/"
+        if start not in {"/features/", "/labels/"}:  # the project has one view, on request, and asks no people
+            named = {**words, "asset": asset.get(start, "target_service")}
+            found.append(re.sub(r"\{(\w+)\}", lambda match, named=named: named[match[1]], address))  # type: ignore[misc]  # bound now
+    return [*found, "/assets/target_service", "/assets/target_watch", "/assets/clean_clients_text:v1", "/kinds/monitors",
+            "/assets/clients_text:v1", "/assets/target_watch:v2", "/actions"]  # fmt: skip

@@ -12,5 +12,5 @@ def looped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a project from `oito init` that was run, released, asked and judged. Look, do not change."""
     folder = tmp_path_factory.mktemp("looped") / "clients"
     begin(folder, "text")
-    went_round(folder, "target_service")
+    went_round(folder)
     return folder

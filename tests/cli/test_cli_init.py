@@ -34,7 +34,7 @@ def test_a_table_of_thirty_columns_reaches_a_monitored_endpoint(
     page = begin(tmp_path / "made", label)
     assert page.data["task"] == task and page.data["label"] == "target" and page.data["entity"] == "client_id"
     assert page.data["left_out"] == ["notes", "born", "empty"]
-    said = went_round(tmp_path / "made", "target_service")
+    said = went_round(tmp_path / "made")
     assert len({answer["prediction_id"] for answer in said}) == 3
     workspace = opened(tmp_path / "made")
     assert [asset.kind.word for asset in workspace.project.assets.values()] != KINDS[:1]
