@@ -89,7 +89,23 @@ def _alarm(asset: Asset, timeout: str | None) -> Iterator[None]:
         raise problem
 
 
-_buffer: ContextVar[io.StringIO | None] = ContextVar("printed", default=None)
+class _Log:
+    """Takes text and gives whole lines, in the order in which they came among the other lines of the log."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines, self.rest = lines, ""
+
+    def write(self, text: str) -> int:
+        *whole, self.rest = (self.rest + text).split("\n")
+        self.lines += whole
+        return len(text)
+
+    def close(self) -> None:
+        if self.rest:
+            self.lines.append(self.rest)
+
+
+_log: ContextVar[_Log | None] = ContextVar("printed", default=None)
 _guard = threading.Lock()
 
 
@@ -100,11 +116,11 @@ class _Router(io.TextIOBase):
         self.under, self.users = under, 0
 
     def write(self, text: str) -> int:
-        buffer = _buffer.get()
-        return int((self.under if buffer is None else buffer).write(text))
+        log = _log.get()
+        return int((self.under if log is None else log).write(text))
 
     def flush(self) -> None:
-        if _buffer.get() is None:
+        if _log.get() is None:
             self.under.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -118,13 +134,13 @@ def captured(lines: list[str]) -> Iterator[None]:
         router = sys.stdout if isinstance(sys.stdout, _Router) else _Router(sys.stdout)
         router.users += 1
         sys.stdout = router
-    token = _buffer.set(io.StringIO())
+    log = _Log(lines)
+    token = _log.set(log)
     try:
         yield
     finally:
-        buffer = _buffer.get()
-        _buffer.reset(token)
-        lines += buffer.getvalue().splitlines() if buffer else []
+        _log.reset(token)
+        log.close()
         with _guard:
             router.users -= 1
             if not router.users and sys.stdout is router:

@@ -19,14 +19,15 @@ def hidden(module: ModuleType, kinds: Mapping[str, Kind]) -> Iterator[Declaratio
     file, first = Path(module.__file__), dict[str, int]()
     for node in ast.parse(file.read_bytes()).body:
         is_asset, names = _binding(node, module, kinds)
+        line = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
         for name in names:
             if name in first:
                 known = f"the other is at {file.name}:{first[name]}"
-                where = f"{file.name}:{node.lineno}"
+                where = f"{file.name}:{line}"
                 yield DeclarationError(f"two assets are named {name!r}" if is_asset else f"something hides the asset {name!r}",
                                        where=where, known=known, next="rename one of them")  # fmt: skip
             if is_asset:
-                first[name] = node.lineno
+                first[name] = line
 
 
 def _binding(node: ast.stmt, module: ModuleType, kinds: Mapping[str, Kind]) -> tuple[bool, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin
@@ -214,7 +214,11 @@ class _Reader:
         return Asset(**{**vars(asset), "inputs": inputs})
 
     def _referred(self, name: str, told: Declaration) -> Iterator[Input]:
+        needed = {each.name for each in fields(told.spec) if each.default is MISSING}
         for role, things in told.spec.references().items():
+            if role in needed and not things:
+                wanted = " or ".join(told.spec.wants[role])
+                self.faults.append(_fault(told, f"{name}: {role}= refers to nothing", "", f"it takes a {wanted}"))
             for thing in things:
                 other = declaration(thing)
                 target = self.names.get(id(other)) if other else None

@@ -246,7 +246,7 @@ class _Run:
                 change.event("promoted", version.ref, environment=environment, gates=[g.data() for g in said])
             elif state == "reused":
                 change.event("reused", version.ref, environment=environment)
-            cause = "; ".join(gate.text for gate in refusals or said) or entry.reason
+            cause = "; ".join([*filter(None, [entry.reason]), *(gate.text for gate in refusals or said)])
             step = self._insert_step(change, asset, state, version, seconds, cause, log=self._log)
         self._told(step, version)
         if not refusals:

@@ -41,6 +41,7 @@ class _Scope:
     source: Source | None
     strict: bool = True
     modules: dict[str, types.ModuleType] = field(default_factory=dict)  # local variables that hold modules
+    declarers: frozenset[str] = frozenset({"oito"})  # packages whose decorators declare: oito, and the asset's plug-in
 
 
 class Walk:
@@ -120,7 +121,11 @@ class Walk:
 
     def _read_function(self, fn: types.FunctionType, symbol: str) -> None:
         source = self.reached.source(fn.__code__.co_filename)
-        self._scope = _Scope(symbol, self._owners.module_symbol(fn.__globals__), fn.__globals__, source)
+        kind = type(getattr(vars(fn).get("__oito__"), "spec", None)).__module__.partition(".")[0]
+        declarers = frozenset({"oito", kind} - {"builtins"})
+        self._scope = _Scope(
+            symbol, self._owners.module_symbol(fn.__globals__), fn.__globals__, source, declarers=declarers
+        )
         node = source.definition(fn.__code__) if source else None
         if node is None:
             self.reached.code[symbol] = bytecode(fn.__code__)
@@ -228,7 +233,7 @@ class Walk:
         value = self._scope.namespace.get(name)
         written = self._scope.source.aliases.get(name, "") if self._scope.source else ""
         home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or written
-        return home.partition(".")[0] == "oito"
+        return home.partition(".")[0] in self._scope.declarers
 
     # Names: from a reference in bytecode to what it is bound to.
 

@@ -1,0 +1,1 @@
+"""A ninth kind, as a plug-in brings it: one number guessed from a table, kept until somebody who watches it asks for more."""

@@ -1,0 +1,1 @@
+"""What a person may do with a guess: nothing of its own."""

@@ -1,0 +1,1 @@
+"""What a guess looks like: nothing of its own."""

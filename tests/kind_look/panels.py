@@ -1,0 +1,1 @@
+"""What a look looks like: nothing of its own."""
