@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from oito.catalog import events, versions
 from oito.catalog.records import Version
 from oito.errors import BadInput, NotReproduced, StorageError
@@ -56,7 +58,13 @@ def why(site: Site, asset: str) -> Page:
     entries = {entry.asset.name: entry for entry in Planner(site).plan([asset])}
     entry = entries[asset]
     blocks: list[Block] = [
-        Facts([("asset", asset), ("state", Badge(entry.state, pages.TONES[entry.state])), ("why", entry.reason)])
+        Facts(
+            [
+                ("asset", asset),
+                ("state", Badge(entry.state, pages.TONES[entry.state])),
+                ("why", entry.reason or "nothing that it is made of has changed"),
+            ]
+        )
     ]
     told: list[list[Cell]] = []
     for each in entries.values():
@@ -256,7 +264,7 @@ def settings(site: Site) -> Page:
 def settings_page(given: Settings) -> Page:
     """Return the page of a folder's settings, which needs no project; secrets are not shown."""
     values = {s.name: "•••" if s.name in SECRET and given.values[s.name] else given.values[s.name] for s in SETTINGS}
-    rows: list[list[Cell]] = [[s.name, _text(values[s.name]), given.origins[s.name], s.doc] for s in SETTINGS]
+    rows: list[list[Cell]] = [[s.name, _cell(values[s.name]), given.origins[s.name], s.doc] for s in SETTINGS]
     data = {
         "settings": [{"name": s.name, "value": values[s.name], "from": given.origins[s.name]} for s in SETTINGS],
         "next": None,
@@ -288,5 +296,5 @@ def _ref(known: dict[int, Version], identity: int | None) -> Cell:
     return Link(known[identity].ref, f"/assets/{known[identity].ref}") if identity in known else None
 
 
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _cell(value: Any) -> Cell:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -13,7 +13,7 @@ from oito.web.code import highlighted
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _TICKS = re.compile(r"`([^`\n]+)`")
 _NONE = Markup("")
-_WRAPPED = frozenset({"bash", "text"})  # one line of these may be a whole screen wide
+_WRAPPED = frozenset({"bash", "sh", "shell", "text"})  # one line of these may be a whole screen wide
 _LONG = 44  # letters beyond which a cell may take several lines
 
 

@@ -91,7 +91,9 @@ def thin(y: Sequence[float | None]) -> list[int]:
     kept: set[int] = set()
     edges = [len(y) * number // _CHUNKS for number in range(_CHUNKS + 1)]
     for start, end in pairwise(edges):
-        seen = [(value, index) for index in range(start, end) if (value := y[index]) is not None and math.isfinite(value)]
+        seen = [
+            (value, index) for index in range(start, end) if (value := y[index]) is not None and math.isfinite(value)
+        ]
         if seen:
             kept.update(index for _, index in (seen[0], seen[-1], min(seen), max(seen)))
         elif end > start:
