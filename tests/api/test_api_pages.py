@@ -2,12 +2,14 @@
 
 import base64
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from begun_project import BEGAN, Client, begin, client_of, opened, page_addresses
 from oito.api import guard
+from oito.api.server import serve
 from oito.errors import BadInput
 from oito.workspace import Workspace
 
@@ -184,6 +186,15 @@ def test_listening_beyond_this_machine_needs_a_token() -> None:
     guard.check_reach("0.0.0.0", "token")
     with pytest.raises(BadInput, match=r"listening on 0\.0\.0\.0 reaches beyond this machine and no token is set"):
         guard.check_reach("0.0.0.0", "")
+
+
+def test_a_port_that_is_taken_is_told(looped: Path) -> None:
+    workspace = opened(looped)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInput, match=f"port {port} of 127.0.0.1 cannot be listened on"):
+            serve(workspace, host="127.0.0.1", port=port)
+    workspace.close()
 
 
 def test_a_fault_of_ours_is_told_without_its_insides(looped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
