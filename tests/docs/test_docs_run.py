@@ -21,13 +21,11 @@ from typing import Any
 
 import pytest
 
+import manual
 from oito.cli import main
 
-sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
-import pages
-
-EXAMPLE = pages.DOCS / "examples" / "parcels"
-RUN = [page for page in pages.pages() if any(b.language in {"python", "console"} for b in pages.blocks(page))]
+EXAMPLE = manual.DOCS / "examples" / "parcels"
+RUN = [page for page in manual.pages() if any(b.language in {"python", "console"} for b in manual.blocks(page))]
 LOOKS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -58,24 +56,24 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 def test_what_a_page_shows_has_run(folder: Path) -> None:
     names: dict[str, Any] = {}
     with contextlib.ExitStack() as running:
-        for block in pages.blocks(folder):
+        for block in manual.blocks(folder):
             place = f"{folder.name}:{block.line}"
             if block.mark.startswith(("file: ", "from: ")):
                 _excerpt(block, place)
             elif block.language == "python":
                 _python(block, names, place)
             elif block.language == "console":
-                for command in pages.commands(block):
+                for command in manual.commands(block):
                     _command(command, running, place)
 
 
-def _excerpt(block: pages.Block, place: str) -> None:
+def _excerpt(block: manual.Block, place: str) -> None:
     how, _, name = block.mark.partition(": ")
-    text = (pages.ROOT / name).read_text() if (pages.ROOT / name).exists() else Path(name).read_text()
+    text = (manual.ROOT / name).read_text() if (manual.ROOT / name).exists() else Path(name).read_text()
     assert block.text == text if how == "file" else block.text in text, f"{place}: {name} says otherwise"
 
 
-def _python(block: pages.Block, names: dict[str, Any], place: str) -> None:
+def _python(block: manual.Block, names: dict[str, Any], place: str) -> None:
     if ">>>" not in block.text:
         exec(compile(block.text, place, "exec"), names)
         return
@@ -86,14 +84,14 @@ def _python(block: pages.Block, names: dict[str, Any], place: str) -> None:
     assert not told.getvalue(), told.getvalue()
 
 
-def _command(command: pages.Command, running: contextlib.ExitStack, place: str) -> None:
+def _command(command: manual.Command, running: contextlib.ExitStack, place: str) -> None:
     program, *words = command.words
     if program == "cd":
         os.chdir(words[0])
     elif program == "make":
-        assert re.search(rf"^{words[0]}:", (pages.ROOT / "Makefile").read_text(), re.M), f"{place}: no such target"
+        assert re.search(rf"^{words[0]}:", (manual.ROOT / "Makefile").read_text(), re.M), f"{place}: no such target"
     elif program == "pip":
-        assert words[0] == "install" and (pages.ROOT / "pyproject.toml").exists()
+        assert words[0] == "install" and (manual.ROOT / "pyproject.toml").exists()
     elif program == "curl":
         _check(command, _asked(words), place)
     elif program == "oito" and words[-1] == "&":
@@ -103,12 +101,12 @@ def _command(command: pages.Command, running: contextlib.ExitStack, place: str) 
         _check(command, _told(words, fails=_is_error(command), place=place), place)
 
 
-def _check(command: pages.Command, output: str, place: str) -> None:
-    lost = pages.missing_lines(command.shown, output)
+def _check(command: manual.Command, output: str, place: str) -> None:
+    lost = manual.missing_lines(command.shown, output)
     assert not lost, f"{place}: $ {command.line}\nshows\n" + "\n".join(lost) + "\nbut the output is\n" + output
 
 
-def _is_error(command: pages.Command) -> bool:
+def _is_error(command: manual.Command) -> bool:
     return any(re.match(r"[A-Z]\w+: ", line) for line in command.shown)
 
 
