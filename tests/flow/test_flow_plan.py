@@ -194,7 +194,7 @@ def rates(orders: pl.DataFrame) -> pl.DataFrame:
         tiny.plan()
     assert told.value.what == "rates reads rates.csv, which is not there"
     tiny.write("x", "rates.csv/inner")
-    with pytest.raises(DeclarationError, match="rates reads rates.csv, which cannot be read: Is a directory"):
+    with pytest.raises(DeclarationError, match=r"rates reads rates\.csv, which cannot be read: Is a directory"):
         tiny.plan()
 
 

@@ -16,6 +16,9 @@ from oito.catalog import events, runs, versions
 from oito.catalog.records import Run
 from oito.errors import CheckFailed, OitoError, StepFailed, StepTimeout, StorageFull
 from oito.flow import actions, runner
+from oito.flow.attempt import attempt
+from oito.flow.site import Context, Made
+from oito.flow.stored import Stored
 from tiny import CHAIN, HEAD, WATCHED, Tiny
 
 CHILD = """
@@ -66,7 +69,7 @@ def below(broken): return broken
         "orders": "made", "cleaned": "made", "total": "made", "broken": "failed", "below": "blocked",
     }  # fmt: skip
     assert list(outcome.errors) == ["broken"]
-    state, error, log = step(tiny, "broken")
+    _, error, log = step(tiny, "broken")
     assert log.splitlines()[0] == "about to divide"
     assert error.splitlines()[:2] == [
         "broken raised ZeroDivisionError: division by zero",
@@ -100,8 +103,8 @@ def test_runs_in_two_threads_leave_the_output_as_it_was(tiny: Tiny) -> None:
     def work(n: int) -> None:
         with captured(logs[n]):
             both.wait()
-            print(f"from {n}")
-            both.wait() if n else both.wait()
+            sys.stdout.write(f"from {n}\n")
+            both.wait()
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
     for thread in threads:
@@ -222,10 +225,10 @@ def test_a_run_that_lost_its_lease_commits_nothing_and_takes_what_the_other_made
     """As after a laptop slept: another run took the work over and finished it meanwhile."""
     tiny.write(CHAIN)
     site = tiny.site("production")
-    real, done = runner.attempt, []
+    done: list[int] = []
 
-    def slept(context: object) -> object:
-        made = real(context)  # type: ignore[arg-type]  # it is what it is given
+    def slept(context: Context) -> tuple[Made, Stored | None]:
+        made = attempt(context)
         if not done:
             done.append(1)
             site.catalog.rows.one("UPDATE work SET seen = 0")

@@ -42,8 +42,10 @@ class Closure:
     files: Mapping[str, str]  # absolute path of each user file that can change any of this -> SHA-256 of its bytes
 
 
-def closure(fn: Callable[..., Any] | tuple[object, ...], *, roots: Sequence[Path]) -> Closure:
-    """Return what `fn` depends on; `roots` are the folders of the user's own code.
+def closure(
+    fn: Callable[..., Any] | tuple[object, ...], *, roots: Sequence[Path], owners: Owners | None = None
+) -> Closure:
+    """Return what `fn` depends on; `roots` are the folders of the user's own code, `owners` what is known of them already.
 
     `fn` may be any value; several functions in one tuple are read in one walk, in which no two things share a name.
 
@@ -59,7 +61,7 @@ def closure(fn: Callable[..., Any] | tuple[object, ...], *, roots: Sequence[Path
         >>> list(found.code), list(found.values)
         (['project.double'], ['project.double.<default times>'])
     """
-    walk = Walk(Owners(roots))
+    walk = Walk(owners or Owners(roots))
     walk.start(fn)
     found = walk.reached
     return Closure(found.code, found.values, found.shown, found.places, found.packages, found.files)

@@ -19,11 +19,12 @@ from typing import Any
 from oito.catalog.records import Version
 from oito.errors import BadInput, DeclarationError
 from oito.flow.code import closure
+from oito.flow.ownership import Owners
 from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 
 FORMAT = 1
-UNKEYED = frozenset({"shown", "places", "own"})  # for people, not for the digest
+UNKEYED = frozenset({"shown", "places", "own", "key"})  # for people and speed, not for the digest
 OUTSIDE = frozenset({"inputs"})  # what a definition leaves out
 SOFTWARE = frozenset(
     {"format", "python", "packages"}
@@ -63,7 +64,13 @@ class Cause:
 
 
 def definition(
-    asset: Asset, project: Project, *, packages: str = "exact", root: Path | None = None, seed: int = 0
+    asset: Asset,
+    project: Project,
+    *,
+    packages: str = "exact",
+    root: Path | None = None,
+    seed: int = 0,
+    owners: Owners | None = None,
 ) -> Parts:
     """Return everything that enters a fingerprint but the inputs.
 
@@ -71,15 +78,16 @@ def definition(
         packages: how versions of packages count: `exact`, `minor` (x.y) or `off`.
         root: the folder that declared `reads` are relative to, when it is not the project's.
         seed: the project's root seed; it counts for assets that draw from it.
+        owners: shared between the assets of one plan, so that whose a file is gets decided once.
 
     Raises:
         DeclarationError: a global that the code reaches, or a declared value, has no canonical form.
     """
     spec = asset.spec
     identity = spec.identity()
-    reached = closure((asset.function, *_functions(identity)), roots=[project.root])
+    reached = closure((asset.function, *_functions(identity)), roots=[project.root], owners=owners)
     places = {name: f"{Path(file).name}:{line}" for name, (file, line) in reached.places.items()}
-    return {
+    parts: Parts = {
         "format": FORMAT,
         "kind": spec.word,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -100,6 +108,7 @@ def definition(
         "places": places,
         "own": next(iter(reached.code), "") if asset.function is not None else "",
     }
+    return {**parts, "key": digest(_nameless(parts, UNKEYED | OUTSIDE))}
 
 
 def with_inputs(parts: Parts, inputs: Mapping[str, Version]) -> Parts:
@@ -111,7 +120,7 @@ def with_inputs(parts: Parts, inputs: Mapping[str, Version]) -> Parts:
 
 def fingerprint(parts: Parts) -> str:
     """Return the SHA-256 over the typed record; the asset's own name is no part of it."""
-    return digest(_nameless(parts, UNKEYED))
+    return digest((parts["key"], parts["inputs"]))
 
 
 def definition_digest(parts: Parts, inputs: Mapping[str, str], *, is_external: bool = False) -> str:
@@ -120,8 +129,8 @@ def definition_digest(parts: Parts, inputs: Mapping[str, str], *, is_external: b
     What depends on the outside world is not redefined by an upgrade of packages or of Python: it would start afresh, and
     the outside may not give again what it gave before.
     """
-    own = _nameless(parts, UNKEYED | OUTSIDE | (SOFTWARE if is_external else frozenset()))
-    return digest((digest(own), dict(sorted(inputs.items()))))
+    own = digest(_nameless(parts, UNKEYED | OUTSIDE | SOFTWARE)) if is_external else parts["key"]
+    return digest((own, dict(sorted(inputs.items()))))
 
 
 def _nameless(parts: Parts, without: frozenset[str]) -> Parts:

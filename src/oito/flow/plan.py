@@ -13,6 +13,7 @@ from oito.errors import OitoError
 from oito.flow import fingerprint as fingerprints
 from oito.flow import loading
 from oito.flow.fingerprint import Cause
+from oito.flow.ownership import Owners
 from oito.flow.project import Asset
 from oito.flow.site import Context, Site, failed
 from oito.storage.sql import Database
@@ -78,6 +79,7 @@ class Planner:
         self.site, self.run = site, run
         self.collect, self.force = frozenset(collect), frozenset(force)
         self._definitions: dict[str, dict[str, Any]] = {}
+        self._owners = Owners([site.project.root])
         loading.activate(site.project.root, site.project.modules)
 
     def plan(self, targets: Sequence[str] = ()) -> list[Entry]:
@@ -177,8 +179,9 @@ class Planner:
         if asset.name not in self._definitions:
             site = self.site
             self._definitions[asset.name] = fingerprints.definition(
-                asset, site.project, packages=site.settings.packages, root=site.root, seed=site.settings.seed
-            )
+                asset, site.project, packages=site.settings.packages, root=site.root, seed=site.settings.seed,
+                owners=self._owners,
+            )  # fmt: skip
         return self._definitions[asset.name]
 
     def _defined(self, asset: Asset, inputs: Mapping[str, str]) -> str:

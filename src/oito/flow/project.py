@@ -217,8 +217,8 @@ class _Reader:
         needed = {each.name for each in fields(told.spec) if each.default is MISSING}
         for role, things in told.spec.references().items():
             if role in needed and not things:
-                wanted = " or ".join(told.spec.wants[role])
-                self.faults.append(_fault(told, f"{name}: {role}= refers to nothing", "", f"it takes a {wanted}"))
+                takes = " or ".join(told.spec.wants[role])
+                self.faults.append(_fault(told, f"{name}: {role}= refers to nothing", "", f"it takes a {takes}"))
             for thing in things:
                 other = declaration(thing)
                 target = self.names.get(id(other)) if other else None

@@ -74,6 +74,7 @@ class _Run:
         self.steps: list[Step] = []
         self.errors: dict[str, OitoError] = {}
         self._work = ""  # what this run has claimed
+        self._seen = 0  # the catalog's changes by others when the entry under way was planned
         self._log: list[str] = []  # of the step under way
 
     def carry_out(self, targets: Sequence[str], *, collect: Collection[str], force: Collection[str]) -> Outcome:
@@ -105,6 +106,7 @@ class _Run:
             self._log = []
             entry = Entry(asset, "missing")
             try:
+                self._seen = self.site.catalog.rows.foreign_changes()
                 entry = planner.entry(asset, pointed)
                 version = self._step(entry, planner, pointed)
                 if version:
@@ -142,6 +144,9 @@ class _Run:
             self._free()
             if entry.state == "running" or not self._claim(entry.work):
                 time.sleep(WAIT_S)
+            before, self._seen = self._seen, self.site.catalog.rows.foreign_changes()
+            if self._work and self._seen == before:
+                break  # nobody did anything in between
             entry = planner.entry(entry.asset, self._as_it_is(entry.asset, pointed))
         return entry
 

@@ -24,14 +24,20 @@ _BLIND = frozenset(
 
 def function_digest(node: Definition, *, drops: Callable[[ast.expr], bool]) -> str:
     """Return the digest of a function's tree; decorators for which `drops` says yes stay out."""
-    writer = _Writer()
-    if isinstance(node, ast.Lambda):
-        writer.arguments(node.args, annotated=False, defaults=False)
-        writer.node(node.body, in_class=False)
-        return writer.digest("lambda")
-    kept = [each for each in node.decorator_list if not drops(each)]
-    writer.function_parts(node, kept, defaults=False)
-    return writer.digest(type(node).__name__)
+    kept = [] if isinstance(node, ast.Lambda) else [each for each in node.decorator_list if not drops(each)]
+    known: dict[tuple[int, ...], str] = node.__dict__.setdefault(
+        "_digests", {}
+    )  # a tree lives as long as its file is cached
+    key = tuple(map(id, kept))
+    if key not in known:
+        writer = _Writer()
+        if isinstance(node, ast.Lambda):
+            writer.arguments(node.args, annotated=False, defaults=False)
+            writer.node(node.body, in_class=False)
+        else:
+            writer.function_parts(node, kept, defaults=False)
+        known[key] = writer.digest("lambda" if isinstance(node, ast.Lambda) else type(node).__name__)
+    return known[key]
 
 
 def class_digest(node: ast.ClassDef) -> str:

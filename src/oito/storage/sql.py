@@ -100,6 +100,11 @@ class Database:
         self._opened.clear()
         self._local = threading.local()
 
+    def foreign_changes(self) -> int:
+        """Return a number that differs once another connection has changed anything since this thread asked last."""
+        with _mapped(self.path):
+            return int(self._connection().execute("PRAGMA data_version").fetchone()[0])
+
     def leave(self) -> None:
         """Close this thread's connection; a thread that ends soon leaves no open file behind."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
