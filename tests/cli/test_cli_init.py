@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,9 +54,20 @@ def test_the_module_is_short_formatted_and_fully_typed_in_names(label: str, tmp_
     text = module.read_text()
     assert len(text.splitlines()) <= 40
     assert ast.get_docstring(ast.parse(text))
-    style = ["ruff", "format", "--check", "--isolated", "--line-length", "120", str(module)]
+    style = [sys.executable, "-m", "ruff", "format", "--check", "--isolated", "--line-length", "120", str(module)]
     assert subprocess.run(style, capture_output=True, check=False).returncode == 0
-    lint = ["ruff", "check", "--isolated", "--select", "E,F,W,I,UP,B", "--line-length", "120", str(module)]
+    lint = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--select",
+        "E,F,W,I,UP,B",
+        "--line-length",
+        "120",
+        str(module),
+    ]
     assert subprocess.run(lint, capture_output=True, check=False).returncode == 0
 
 
