@@ -15,7 +15,7 @@ _BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; `mark` is the comment right above it: `file: PATH` or `from: PATH`."""
+    """One fenced block; `mark` is the comment right above it: `file: PATH`, `from: PATH` or `add to: PATH`."""
 
     language: str
     text: str

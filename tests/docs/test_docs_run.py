@@ -60,6 +60,9 @@ def test_what_a_page_shows_has_run(folder: Path) -> None:
             place = f"{folder.name}:{block.line}"
             if block.mark.startswith(("file: ", "from: ")):
                 _excerpt(block, place)
+            elif block.mark.startswith("add to: "):
+                with Path(block.mark.removeprefix("add to: ")).open("a") as file:
+                    file.write("\n\n" + block.text)
             elif block.language == "python":
                 _python(block, names, place)
             elif block.language == "console":
