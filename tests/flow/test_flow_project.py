@@ -7,7 +7,8 @@ import pytest
 
 from oito.errors import DeclarationError, ProjectFaults
 from oito.flow.project import Project, load
-from tiny import HEAD, KINDS_AND_MORE, Tiny
+from oito.workspace import Workspace
+from tiny import HEAD, KINDS_AND_MORE, WATCHED, Tiny
 
 
 def faults(tiny: Tiny, body: str) -> list[str]:
@@ -127,6 +128,22 @@ def test_a_kind_that_is_not_installed_is_a_fault(tiny: Tiny) -> None:
     fault = told.value.faults[0]
     assert fault.what == "size is a guess, which is no kind here"
     assert fault.next == "install the plug-in that brings it, with its entry point in the group oito.kinds"
+
+
+def test_a_plug_in_brings_its_kind_by_an_entry_point(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tiny.root / "site" / "guessing-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guessing\nVersion: 1.0\n")
+    lines = ["[oito.kinds]", "guess = kind_guess.spec:KIND", "look = kind_look.spec:KIND"]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    tiny.write(WATCHED)
+    with_plug_in = Workspace(tiny.root, clock=tiny.clock)
+    assert {kind.word for kind in with_plug_in.project.kinds.values()} >= {"guess", "look", "dataset"}
+    outcome = with_plug_in.run("watch")
+    assert [step.asset for step in outcome.steps] == ["orders", "cleaned", "size", "watch"]
+    assert with_plug_in["size"].read() == 12.0
+    with_plug_in.close()
 
 
 def inputs(project: Project, name: str) -> dict[str, str]:
