@@ -137,6 +137,6 @@ def delay_risk(model, rows):
     return model.predict_proba(rows)[:, 1]
 
 
-@oito.monitor(endpoint=delay_risk, every="1d", retrain=oito.on_regret(price=400, cool_down="14d"))
+@oito.monitor(endpoint=delay_risk, every="1d", retrain=oito.on_regret(price=50, cool_down="14d"))
 def watch(window):
     return {"late_share": window.truth.mean(), "warned_share": (window.score > 0.5).mean()}
