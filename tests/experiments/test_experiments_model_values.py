@@ -1,5 +1,6 @@
 """What may hang in a model file: values, arrays, shared things, generators, and the project's own classes by name."""
 
+import re
 import sys
 import types
 from collections import OrderedDict, defaultdict
@@ -69,6 +70,11 @@ def _this_module() -> Any:
     return module
 
 
+def shown(value: object) -> str:
+    """Return a value's text without its address, which differs between processes."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -104,7 +110,7 @@ def _this_module() -> Any:
         int,
         np.log1p,
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_value_comes_back_equal_and_of_its_own_type(value: Any) -> None:
     again = round_trip(value)
@@ -168,7 +174,7 @@ def test_things_that_are_shared_stay_shared_and_rings_stay_closed() -> None:
         *(np.random.Generator(kind(4)) for kind in (np.random.PCG64, np.random.Philox, np.random.SFC64)),
         np.random.Generator(np.random.MT19937(5)),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_generator_goes_on_where_it_stood(generator: Any) -> None:
     generator.normal(size=3)
@@ -211,7 +217,7 @@ def test_what_has_no_name_is_refused_with_the_place_and_the_way_out() -> None:
     assert "next     write a plain function at the top of a module" in str(refused.value)
 
 
-@pytest.mark.parametrize("held", [open, np.save, np.load, np.vectorize(halved), object(), type], ids=repr)
+@pytest.mark.parametrize("held", [open, np.save, np.load, np.vectorize(halved), object(), type], ids=shown)
 def test_what_is_not_listed_is_refused_when_writing(held: Any) -> None:
     with pytest.raises(BadInput, match="may not stand in a model file"):
         dump(Box(held), trusted=[f"{ME}.Box"])
