@@ -301,6 +301,21 @@ def test_a_seed_is_a_reason_for_what_draws_from_it_alone(tiny: Tiny) -> None:
     assert plan["drawn"].causes[0].text == "seed root: 0 → 1"
 
 
+def test_the_same_rows_read_in_another_way_are_other_content(tiny: Tiny) -> None:
+    body = """
+@oito.features(entity="id", time="at", ttl="14d")
+def record(cleaned: pl.DataFrame):
+    return cleaned.select("id", "n", at=pl.lit("2024-01-01").str.to_datetime(time_zone="UTC"))
+"""
+    tiny.write(CHAIN + body).run(environment="production")
+    before = tiny.version("record", "production")
+    tiny.edit('ttl="14d"', 'ttl="7d"')
+    tiny.run()
+    after = tiny.version("record")
+    assert before.tables["rows"]["content"] == after.tables["rows"]["content"]
+    assert before.content != after.content
+
+
 # Held assets: what waits for a verdict.
 
 

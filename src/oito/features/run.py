@@ -40,7 +40,8 @@ def make(context: Context) -> Made:
         "newest": text(newest) if isinstance(newest, datetime) else None,
         "statistics": _statistics(rows.select(values)),
     }  # fmt: skip
-    return Made(frame=rows, record=record, metrics={"rows": rows.height, "entities": record["entities"]})
+    metrics = {"rows": rows.height, "entities": record["entities"]}
+    return Made(frame=rows, record=record, metrics=metrics, meaning=("entity", "time", "known_at", "ttl", "columns"))
 
 
 def read(site: Site, version: Version, *, as_type: Any = None, at: pl.DataFrame | None = None, time: str = "") -> Any:

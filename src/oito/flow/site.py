@@ -91,6 +91,9 @@ class Site:
 class Made:
     """What a step made; bytes that are stored already (`table`) or are to be (`frame`, `frames`, `files`).
 
+    `meaning` names the entries of the record that say how the rows are to be read, such as a time to live: another meaning
+    of the same rows is another content, so that what reads them is made again.
+
     `broken` is the error of a result that may be looked at but not used; `unchanged` says that there is no new result at
     all, because the outside world had nothing new.
     """
@@ -102,6 +105,7 @@ class Made:
     record: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     content: str = ""
+    meaning: tuple[str, ...] = ()
     broken: OitoError | None = None
     unchanged: bool = False
 

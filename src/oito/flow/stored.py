@@ -34,7 +34,7 @@ def store(files: Files, made: Made) -> Stored:
     return Stored(
         tables={name: table.data() for name, table in found.items()},
         files=names,
-        content=made.content or _content(main, names, made.record),
+        content=made.content or _content(main, {n: t.content for n, t in found.items() if n != ROWS}, names, made),
         rows=main.rows if main is not None else None,
         size_bytes=sum(table.size_bytes for table in found.values()) + sum(map(len, made.files.values())),
     )
@@ -45,7 +45,12 @@ def digests(tables: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -
     return [part[0] for table in tables.values() for part in table["parts"]] + list(files.values())
 
 
-def _content(main: Any, files: Mapping[str, str], record: Mapping[str, Any]) -> str:
-    if files:
-        return digest(("files", main.content if main is not None else "", dict(sorted(files.items()))))
-    return str(main.content) if main is not None else digest(json.dumps(record, sort_keys=True))
+def _content(main: Any, others: Mapping[str, str], files: Mapping[str, str], made: Made) -> str:
+    """Return the digest of the main table and the files as they are to be read; without either, of the record and tables."""
+    meaning = json.dumps({name: made.record[name] for name in made.meaning}, sort_keys=True) if made.meaning else ""
+    if main is None and not files:
+        record = json.dumps(made.record, sort_keys=True)
+        return digest(("record", record, dict(sorted(others.items())))) if others else digest(record)
+    if not files and not meaning:
+        return str(main.content)
+    return digest(("files", main.content if main is not None else "", dict(sorted(files.items())), meaning))

@@ -61,6 +61,7 @@ def make(context: Context) -> Made:
         frames={QUEUE: _open(filled, columns)} if spec.asks_people else {},
         record=record,
         metrics=metrics,
+        meaning=("entity", "time", "known_at", "label", "context"),
     )
 
 
