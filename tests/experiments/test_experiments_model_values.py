@@ -71,7 +71,9 @@ def _this_module() -> Any:
 
 
 def shown(value: object) -> str:
-    """Return a value's text without its address, which differs between processes."""
+    """Return a value's text without what differs between processes: an address, the order of a set."""
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__} of {sorted(value, key=repr)}"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 

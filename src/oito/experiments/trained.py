@@ -20,6 +20,7 @@ from oito.experiments import model_files
 from oito.flow.site import Site
 
 Floats = NDArray[np.float64]
+SMALL_CELLS = 2_000_000  # rows times columns below which one thread is as quick as many
 
 
 class Trained:
@@ -72,7 +73,7 @@ def answers(site: Site, version: Version, rows: pl.DataFrame, asked: Signature) 
         trained = opened(site, version)
         if (trained.signature.task, trained.signature.classes) != (asked.task, asked.classes):
             return None, f"{version.ref} answers another question: its classes are {list(trained.signature.classes)}"
-        with steady():
+        with steady(rows.height * rows.width):
             return shown(trained.predict(rows)), ""
     except OitoError as error:
         return None, f"{version.ref} cannot answer these rows: {error.what}"
@@ -107,7 +108,11 @@ def shown(given: Floats) -> Floats:
 
 
 @contextmanager
-def steady() -> Iterator[None]:
-    """Let no thread move bits: one BLAS thread, and estimators that were built for many jobs sum in one order."""
-    with threadpool_limits(limits=1, user_api="blas"), parallel_config(backend="sequential"):
+def steady(cells: int) -> Iterator[None]:
+    """Let no thread move bits: one BLAS thread, and estimators that were built for many jobs sum in one order.
+
+    Small work also gets one OpenMP thread: on a busy machine threads wait for each other far longer than it takes.
+    """
+    limits = {"blas": 1, "openmp": 1} if cells < SMALL_CELLS else {"blas": 1}
+    with threadpool_limits(limits=limits), parallel_config(backend="sequential"):
         yield

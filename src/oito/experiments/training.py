@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -10,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from oito.catalog.signature import Signature
 from oito.errors import DataError, OitoError, StepFailed, StepTimeout
@@ -74,6 +74,9 @@ class Trainer:
         rows = self.rows[part]
         return Sample(self.signature.frame(self.matrix[rows]), self.truth[rows])
 
+    def _steady(self, part: Part) -> AbstractContextManager[None]:
+        return steady(len(self.rows[part]) * self.matrix.shape[1])
+
     def fitted(self, estimator: Any, part: Part, *names: str) -> Any:
         """Return the estimator, fitted on a part from the seed stream of that name, the user's way if there is one.
 
@@ -81,9 +84,9 @@ class Trainer:
             StepFailed: it raised, or the user's function returned nothing that predicts.
         """
         seeds.apply(estimator, seeds.stream(self._seed, *names))
-        with threadpool_limits(limits=1, user_api="blas"):
-            if self._fit.call is None:
-                return self.plainly(estimator, part)
+        if self._fit.call is None:
+            return self.plainly(estimator, part)
+        with self._steady(part):
             found = self._fit.call(estimator=estimator, train=self.sample(part), valid=self.sample("valid"))
         if not hasattr(found, "predict"):
             raise StepFailed(
@@ -99,7 +102,7 @@ class Trainer:
     def plainly(self, estimator: Any, part: Part) -> Any:
         """Return the estimator after its own `fit`."""
         sample = self.sample(part)
-        with threadpool_limits(limits=1, user_api="blas"):
+        with self._steady(part):
             self._fit.guarded(estimator.fit, sample.X, sample.y)
         return estimator
 
@@ -109,7 +112,7 @@ class Trainer:
 
     def of(self, estimator: Any, matrix: Floats) -> Floats:
         """Return an estimator's predictions of a matrix as metrics take them."""
-        with steady():
+        with steady(matrix.size):
             return shown(self._fit.guarded(predicted, estimator, self.signature, matrix))
 
     def searched(
