@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -358,16 +359,27 @@ def frame(folder: Path, since: datetime | None = None) -> pl.DataFrame:
                 shared or {name: pl.Series([], dtype=pl.String) for name in ("endpoint", "version", "model", "variant")}
             ),
             "request": pl.Series([text.decode() for block in blocks for text in block.requests], dtype=pl.String),
-            "features": pl.Series(
-                [row for block in blocks for row in block.features.tolist()], dtype=pl.List(pl.Float64)
-            ),
-            "outputs": pl.Series(
-                [row for block in blocks for row in block.outputs.tolist()], dtype=pl.List(pl.Float64)
-            ),
+            "features": _lists([block.features for block in blocks]),
+            "outputs": _lists([block.outputs for block in blocks]),
             "as_of": pl.Series([_json(times) for block in blocks for times in block.as_of], dtype=pl.String),
             "latency_s": pl.Series(np.repeat([block.latency_s for block in blocks], lengths), dtype=pl.Float64),
         }
     ).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+
+
+def _lists(matrices: list[Floats]) -> pl.Series:
+    """Return one list per row of all matrices; those of one width go through Polars together, not number by number."""
+    import polars as pl
+
+    pieces = [pl.Series([], dtype=pl.List(pl.Float64))]
+    for width, alike in groupby(matrices, key=lambda matrix: matrix.shape[1]):
+        rows = np.concatenate(list(alike))
+        pieces.append(
+            pl.Series(rows, dtype=pl.Array(pl.Float64, width)).arr.to_list()
+            if width
+            else pl.Series([[]] * len(rows), dtype=pl.List(pl.Float64))
+        )
+    return pl.concat(pieces)
 
 
 def _json(times: AsOf) -> str | None:

@@ -6,7 +6,6 @@ import json
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from oito.catalog import lineage, versions
@@ -148,8 +147,8 @@ def _same(alone: list[Any], together: list[Any]) -> bool:
 def _decoded(version: Version, rows: pl.DataFrame) -> pl.DataFrame:
     """Return journal rows of one endpoint version with their lists and texts as named columns."""
     record, signature = version.record, signature_of(version)
-    matrix = np.array(rows["features"].to_list(), dtype=np.float64).reshape(rows.height, len(signature.columns))
-    answers = np.array(rows["outputs"].to_list(), dtype=np.float64).reshape(rows.height, len(record["outputs"]))
+    matrix = rows["features"].explode().to_numpy().reshape(rows.height, len(signature.columns))
+    answers = rows["outputs"].explode().to_numpy().reshape(rows.height, len(record["outputs"]))
     seen = signature.frame(matrix).with_columns(pl.col(pl.Enum).cast(pl.String)).select(pl.all().name.prefix(SEEN))
     outputs = pl.DataFrame({name: answers[:, place] for place, name in enumerate(record["outputs"])})
     keys = _keys(rows, record)
