@@ -10,7 +10,7 @@ demo: $(READY)  ## the whole loop, once, on real flights
 	$(BIN)/python examples/flights/demo.py
 
 test: lint  ## style, types, floors, tests, examples in docstrings
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
