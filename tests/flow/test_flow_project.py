@@ -230,6 +230,18 @@ def test_two_projects_follow_each_other_in_one_process_and_keep_their_own_helper
     assert str(tmp_path / "two") not in sys.path
 
 
+def test_a_project_inside_of_another_is_told_apart_from_it_both_ways(tmp_path: Path) -> None:
+    inner = tmp_path / ".oito" / "bundles" / "first"
+    inner.mkdir(parents=True)
+    for folder, says in ((tmp_path, "outer"), (inner, "inner")):
+        (folder / "helper.py").write_text(f"SAYS = {says!r}\n")
+        (folder / "project.py").write_text(
+            "import oito\nfrom helper import SAYS\n@oito.source\ndef orders(since): return SAYS\n"
+        )
+    for folder, says in ((inner, "inner"), (tmp_path, "outer"), (inner, "inner")):
+        assert load(folder, ["project.py"], KINDS_AND_MORE).asset("orders").function("") == says  # type: ignore[misc]  # it has one
+
+
 def test_a_module_edited_within_the_same_second_is_read_again(tiny: Tiny) -> None:
     for n in range(20):  # the size stays, and the second most times: a compiled file would be taken for current
         tiny.write(f"VALUE = {n % 10}\n", "helper.py")

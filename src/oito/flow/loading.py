@@ -96,7 +96,7 @@ def _stands_before(name: str, module: ModuleType, offered: set[str], root: Path)
     if top not in offered or name != top or top in sys.stdlib_module_names or top == "__main__":
         return False
     folder = _folder(module)
-    return folder is not None and not folder.is_relative_to(root) and not in_site_folder(folder / "x")
+    return folder is not None and folder != root and not in_site_folder(folder / "x")
 
 
 def _folder(module: ModuleType) -> Path | None:
@@ -110,6 +110,8 @@ def _folder(module: ModuleType) -> Path | None:
 
 
 def _inside(root: Path, *, but: Path | None = None) -> dict[str, ModuleType]:
+    """Return the modules below a folder by name; those of `but`, a folder inside of it, are left out."""
+    but = but if but and but.is_relative_to(root) else None
     found = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
