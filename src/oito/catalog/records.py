@@ -10,7 +10,12 @@ class Version:
     """One immutable result of an asset: what went in (`fingerprint`), what came out (`content`), and what it is.
 
     `record` is plain data whose meaning belongs to the asset's kind; `tables` and `files` name stored bytes.
-    `state` is "ok", or "broken" for a result that exists to be looked at but that no pointer may reach.
+    `state` is "ok", "broken" for a result that exists to be looked at but that no pointer may reach, or "freed" for one
+    whose bytes were given back: what it was, and what it was made from, stays known.
+
+    `partition` is the key of a version that is one partition of an asset. `partitions` says what a whole is cut into:
+    {"dimensions": [...], "keys": {key: [fingerprint, content, rows, id of the partition's own version or None]}};
+    `selection` are the keys that this record stands for, when it stands for some of them only.
     """
 
     id: int
@@ -31,6 +36,8 @@ class Version:
     tables: Mapping[str, Mapping[str, Any]]
     files: Mapping[str, str]
     partition: str = ""
+    partitions: Mapping[str, Any] = field(default_factory=dict)
+    selection: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -58,6 +65,8 @@ class NewVersion:
     files: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     digests: Sequence[str] = ()
+    partition: str = ""
+    partitions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

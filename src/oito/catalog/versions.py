@@ -2,13 +2,48 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oito.catalog.records import NewVersion, Version
 from oito.storage.sql import Database, Row, Transaction
 
-JSON_COLUMNS = ("record", "tables", "files")
+JSON_COLUMNS = ("record", "tables", "files", "partitions")
+
+
+class _Parsed(Mapping[str, Any]):
+    """Plain data that is read from its JSON text when it is first looked at: most versions in a plan never are."""
+
+    __slots__ = ("_data", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._data: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __bool__(self) -> bool:
+        return self._text != "{}"
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, _Parsed) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any mapping that compares by its content
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def _all(self) -> dict[str, Any]:
+        if self._data is None:
+            self._data = json.loads(self._text)
+        return self._data
 
 
 def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, run: str) -> int:
@@ -20,9 +55,11 @@ def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, r
     number = row["number"] if row else 1
     identity = change.run(
         "INSERT INTO version (asset, number, kind, state, fingerprint, definition, content, created_at, environment, run,"
-        " seconds, rows, size_bytes, record, tables, files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " seconds, rows, size_bytes, record, tables, files, partition, partitions)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         new.asset, number, new.kind, new.state, new.fingerprint, new.definition, new.content, at, environment, run,
         new.seconds, new.rows, new.size_bytes, _json(new.record), _json(new.tables), _json(new.files),
+        new.partition, _json(new.partitions),
     )  # fmt: skip
     change.many(
         "INSERT OR IGNORE INTO edge (version, role, input) VALUES (?, ?, ?)",
@@ -117,7 +154,7 @@ def metric_history(database: Database, asset: str, name: str, *, limit: int = 20
 def version(row: Row) -> Version:
     fields = dict(row)
     fields.pop("metric_value", None)
-    return Version(**{**fields, **{name: json.loads(fields[name]) for name in JSON_COLUMNS}})
+    return Version(**{**fields, **{name: _Parsed(fields[name]) for name in JSON_COLUMNS}})
 
 
 def _first(rows: Sequence[Row]) -> Version | None:
@@ -125,4 +162,10 @@ def _first(rows: Sequence[Row]) -> Version | None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no plain data")

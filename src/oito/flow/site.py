@@ -137,6 +137,7 @@ class Context:
     lines: list[str] = field(default_factory=list)
     tell: Callable[[str], None] = lambda text: None
     touched: dict[str, Version] = field(default_factory=dict)
+    partition: str = ""  # the key of the one partition that is to be made; "" is the whole
 
     def version(self, name: str) -> Version:
         """Return the input known by a role or by its asset's name.

@@ -142,6 +142,9 @@ STEPS = (
     );
     CREATE INDEX event_by_subject ON event (subject, id);
     """,
+    """
+    ALTER TABLE version ADD COLUMN partitions TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 
 
