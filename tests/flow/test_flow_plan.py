@@ -11,6 +11,7 @@ import pytest
 from oito.clock import moment
 from oito.errors import DeclarationError, StorageError
 from oito.flow import actions
+from oito.storage.migrations import STEPS
 from tiny import CHAIN, HEAD, WATCHED, Tiny
 
 HELPED = (
