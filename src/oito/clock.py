@@ -61,6 +61,30 @@ def moment(written: str | datetime) -> datetime:
     return written.astimezone(UTC) if written.tzinfo else written.replace(tzinfo=UTC)
 
 
+FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}  # how a span of time is named, as text
+
+
+def span(unit: str, written: str) -> tuple[datetime, datetime]:
+    """Return the first moment of an hour, day or month (UTC), and that of the one after it.
+
+    Raises:
+        BadInput: the text does not name one.
+
+    Example:
+        >>> start, end = span("day", "2013-11-01")
+        >>> end - start
+        datetime.timedelta(days=1)
+    """
+    try:
+        start = datetime.strptime(written, FORMATS[unit]).replace(tzinfo=UTC)
+    except ValueError:
+        example = datetime(2013, 11, 1, 6, tzinfo=UTC).strftime(FORMATS[unit])
+        raise BadInput(f"{written!r} is no {unit}", next=f'write "{example}"') from None
+    if unit == "month":
+        return start, start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+    return start, start + timedelta(hours=1 if unit == "hour" else 24)
+
+
 def text(at: datetime) -> str:
     """Return the moment as stored everywhere: UTC, microseconds, sortable as text.
 

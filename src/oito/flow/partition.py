@@ -1,0 +1,385 @@
+"""Partitions: an asset cut into hours, days, months or keys, each made and kept on its own. Which are stale is the planner's.
+
+Two ways to have them. An asset is *cut*: `partition=oito.Day.of("at")` says by which columns of its rows; it is made whole,
+and each key's rows have a digest. An asset is *mapped*: its function takes `*, day: oito.Day` and makes one key at a time,
+from the same key of what it needs; the whole is what all of them are together.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+
+from oito.catalog import versions
+from oito.catalog.records import Version
+from oito.clock import FORMATS, moment, span
+from oito.errors import BadInput, DeclarationError
+from oito.names import duration
+from oito.storage.digests import digest
+from oito.storage.sql import Database
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One way that an asset is cut; `column` is that of a cut asset, `given` the keys that a mapped one declares."""
+
+    name: str
+    unit: str
+    column: str = ""
+    given: Given | None = None
+
+    def data(self) -> list[str]:
+        """Return the dimension as a version keeps it."""
+        return [self.name, self.unit, self.column]
+
+
+@dataclass(frozen=True)
+class Given:
+    """The keys of a dimension as declared: values, or every hour, day or month from `since` to `until`, or to now.
+
+    It says which partitions there are, not what is in one: no partition's fingerprint holds it.
+    """
+
+    unit: str
+    values: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+
+    def __getstate__(self) -> None:
+        return None
+
+    def keys(self, now: datetime) -> list[str]:
+        """Return the keys there are at a moment; a span of time counts once it is over."""
+        if not self.since:
+            return list(self.values)
+        end = min(now, span(self.unit, self.until)[1]) if self.until else now
+        found, (start, after) = [], span(self.unit, self.since)
+        while after <= end:
+            found.append(start.strftime(FORMATS[self.unit]))
+            start, after = span(self.unit, after.strftime(FORMATS[self.unit]))
+        return found
+
+
+class Partition(str):
+    """The key of one partition, as text."""
+
+    unit: ClassVar[str] = "key"
+
+    @classmethod
+    def of(cls, column: str, *, name: str = "") -> Dimension:
+        """Cut the rows of an asset by a column: `partition=oito.Day.of("scheduled_departure")`.
+
+        Args:
+            column: of moments, or for `Key` of any values that can be written as text; none may be missing.
+            name: the parameter by which others take one partition; by default `day`, `hour`, `month`, or the column of a key.
+        """
+        return Dimension(name or (column if cls.unit == "key" else cls.unit), cls.unit, column)
+
+
+class _Span(Partition):
+    def __new__(cls, written: str) -> Self:
+        span(cls.unit, written)
+        return super().__new__(cls, written)
+
+    @property
+    def start(self) -> datetime:
+        """The first moment, UTC."""
+        return span(self.unit, self)[0]
+
+    @property
+    def end(self) -> datetime:
+        """The first moment that is not in it any more, UTC."""
+        return span(self.unit, self)[1]
+
+    @classmethod
+    def since(cls, first: str, *, until: str = "") -> Self:
+        """Declare which partitions there are: `*, day: oito.Day = oito.Day.since("2013-01-01")`.
+
+        Args:
+            first: the first of them.
+            until: the last of them; without it there is one more whenever one is over.
+        """
+        for written in filter(None, (first, until)):
+            span(cls.unit, written)
+        return Given(cls.unit, since=first, until=until)  # type: ignore[return-value]  # it stands for the value that it describes
+
+
+class Hour(_Span):
+    """An hour of UTC, as `2013-11-01T06`, with its `start` and `end`.
+
+    Example:
+        >>> Hour("2013-11-01T06").end.hour
+        7
+    """
+
+    unit = "hour"
+
+
+class Day(_Span):
+    """A day of UTC, as `2013-11-01`, with its `start` and `end`.
+
+    Example:
+        >>> Day("2013-11-01").end - Day("2013-11-01").start
+        datetime.timedelta(days=1)
+    """
+
+    unit = "day"
+
+
+class Month(_Span):
+    """A month of UTC, as `2013-11`, with its `start` and `end`.
+
+    Example:
+        >>> Month("2013-12").end.year
+        2014
+    """
+
+    unit = "month"
+
+
+class Key(Partition):
+    """Any value that rows are cut by, as text.
+
+    Example:
+        >>> Key("UA")
+        'UA'
+    """
+
+    @classmethod
+    def among(cls, *values: str) -> Self:
+        """Declare which partitions there are: `*, region: oito.Key = oito.Key.among("north", "south")`."""
+        if not values or not all(isinstance(value, str) and value for value in values):
+            raise DeclarationError("Key.among takes the keys as texts", next='oito.Key.among("north", "south")')
+        return Given(cls.unit, values=tuple(dict.fromkeys(map(_written, values))))  # type: ignore[return-value]  # as above
+
+
+PARTITIONS: dict[str, type[Partition]] = {each.unit: each for each in (Hour, Day, Month, Key)}
+
+
+@dataclass(frozen=True)
+class Window:
+    """Hands a mapped function more than its own partition: `Annotated[pl.LazyFrame, oito.Window("28d")]` is that long a
+    time up to the end of its hour, day or month, itself included.
+
+    Example:
+        >>> Window("28d").length.days
+        28
+    """
+
+    span: str
+
+    def __post_init__(self) -> None:
+        if self.length <= timedelta():
+            raise DeclarationError(f"a window of {self.span} is no time at all", next='oito.Window("28d")')
+
+    @property
+    def length(self) -> timedelta:
+        return duration(self.span)
+
+
+def arguments(dimensions: Sequence[Dimension], key: str) -> dict[str, Partition]:
+    """Return what a mapped function is given for one key, by parameter."""
+    return {
+        each.name: PARTITIONS[each.unit](_plain(text)) for each, text in zip(dimensions, key.split("/"), strict=True)
+    }
+
+
+def dimensions_of(version: Version) -> list[Dimension]:
+    """Return what a version is cut into; nothing for one that is whole."""
+    return [Dimension(*each) for each in version.partitions.get("dimensions", ())] if version.partitions else []
+
+
+def keys_of(version: Version) -> Mapping[str, Any]:
+    """Return key → [fingerprint, content, rows, id] of a version's partitions."""
+    found: Mapping[str, Any] = version.partitions["keys"] if version.partitions else {}
+    return found
+
+
+def data(dimensions: Sequence[Dimension], keys: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return what a version keeps of its partitions."""
+    return {
+        "dimensions": [each.data() for each in dimensions],
+        "keys": {key: list(facts) for key, facts in keys.items()},
+    }
+
+
+def selected(database: Database, version: Version, keys: Sequence[str]) -> Version:
+    """Return the version with the rows of some of its partitions only, in the order of the keys.
+
+    A mapped one stands for the tables of these partitions; a cut one is filtered when it is read.
+    """
+    facts = keys_of(version)
+    known = [key for key in keys if key in facts]
+    content = facts[known[0]][1] if len(known) == 1 == len(keys) else digest([(key, facts[key][1]) for key in known])
+    rows = sum(facts[key][2] or 0 for key in known)
+    chosen = replace(version, selection=tuple(keys), content=content, rows=rows)
+    identities = [facts[key][3] for key in known]
+    if None in identities or not identities:
+        return chosen
+    parts = versions.by_ids(database, identities)
+    return replace(chosen, tables=together([parts[each].tables for each in identities]))
+
+
+def together(parts: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    """Return the tables of several versions as one of each name: all their files, in order; no row is copied."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in dict.fromkeys(name for tables in parts for name in tables):
+        each = [tables[name] for tables in parts if name in tables]
+        found[name] = {
+            "parts": [part for table in each for part in table["parts"]], "schema": each[-1]["schema"],
+            "rows": sum(table["rows"] for table in each), "leaves": [], "blocks": [],
+            "content": digest([table["content"] for table in each]),
+        }  # fmt: skip
+    return found
+
+
+class Picker:
+    """Says which keys of one input a mapped asset's key needs: of the same dimension the same, of others all, of a window
+    those in it. None stands for the whole input."""
+
+    def __init__(self, dimensions: Sequence[Dimension], version: Version, window: Window | None) -> None:
+        theirs = dimensions_of(version)
+        names = [each.name for each in dimensions]
+        self.window = window
+        self.shared = [(place, names.index(each.name)) for place, each in enumerate(theirs) if each.name in names]
+        self._at = next((place for place, each in enumerate(theirs) if each.unit != "key"), None) if window else None
+        self._clock = next((place for place, each in enumerate(dimensions) if each.unit != "key"), None)
+        if self._at is not None:
+            self.shared = [(place, own) for place, own in self.shared if place != self._at]
+        self._dimensions = dimensions
+        self._groups: dict[tuple[str, ...], list[str]] = {}
+        self._ends: dict[tuple[str, ...], list[datetime]] = {}
+        if not self.shared and self._at is None:
+            return
+        unit = theirs[self._at].unit if self._at is not None else ""
+        found: dict[tuple[str, ...], list[tuple[datetime, str]]] = {}
+        for key in keys_of(version):
+            pieces = key.split("/")
+            group = tuple(pieces[place] for place, _ in self.shared)
+            end = span(unit, pieces[self._at])[1] if self._at is not None else moment("1970-01-01")
+            found.setdefault(group, []).append((end, key))
+        for group, pairs in found.items():
+            pairs.sort()
+            self._groups[group] = [key for _, key in pairs]
+            self._ends[group] = [end for end, _ in pairs]
+
+    def keys(self, key: str) -> list[str] | None:
+        if not self.shared and self._at is None:
+            return None
+        pieces = key.split("/")
+        group = tuple(pieces[own] for _, own in self.shared)
+        found = self._groups.get(group, [])
+        if self._at is None or self._clock is None or self.window is None:
+            return found
+        _, end = span(self._dimensions[self._clock].unit, pieces[self._clock])
+        ends = self._ends.get(group, [])
+        # a partition lies in the window when all of it does
+        first = bisect.bisect_right(ends, end - self.window.length)
+        return found[first : bisect.bisect_right(ends, end)]
+
+
+def universe(dimensions: Sequence[Dimension], inputs: Iterable[Version], now: datetime) -> list[str]:
+    """Return every key of a mapped asset: what it declares, else what its inputs have, in order.
+
+    With two dimensions, the pairs that an input with both has; without such an input, every pair.
+    """
+    values: dict[str, dict[str, None]] = {
+        each.name: dict.fromkeys(each.given.keys(now)) for each in dimensions if each.given
+    }
+    open_names = [each.name for each in dimensions if not each.given]
+    tuples: dict[tuple[str, ...], None] | None = None
+    for version in inputs:
+        names = [each.name for each in dimensions_of(version)]
+        if not set(names) & set(open_names):
+            continue
+        pieces = [key.split("/") for key in keys_of(version)]
+        for name in set(names) & set(open_names):
+            place = names.index(name)
+            values.setdefault(name, {}).update(dict.fromkeys(each[place] for each in pieces))
+        if len(dimensions) > 1 and {each.name for each in dimensions} <= set(names):
+            places = [names.index(each.name) for each in dimensions]
+            tuples = {**(tuples or {}), **dict.fromkeys(tuple(each[place] for place in places) for each in pieces)}
+    if tuples is not None:
+        fitting = [
+            each for each in tuples
+            if all(d.given is None or text in values[d.name] for d, text in zip(dimensions, each, strict=True))
+        ]  # fmt: skip
+        return sorted("/".join(each) for each in fitting)
+    found = [""]
+    for place, each in enumerate(dimensions):
+        found = [
+            f"{before}/{text}" if place else text for before in found for text in sorted(values.get(each.name, ()))
+        ]
+    return found
+
+
+def matching(dimensions: Sequence[Dimension], keys: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return the keys that a person named: a key, the first part of one, or `first..last` of a time; in order.
+
+    Raises:
+        BadInput: one of them names no partition.
+
+    Example:
+        >>> matching([Dimension("day", "day")], ["2013-01-01", "2013-01-02", "2013-01-03"], ["2013-01-02..2013-01-03"])
+        ['2013-01-02', '2013-01-03']
+    """
+    found: dict[str, None] = {}
+    for each in wanted:
+        here = [key for key in keys if _fits(dimensions, key, each)]
+        if not here:
+            known = f"{len(keys)} partitions" + (f", from {keys[0]} to {keys[-1]}" if keys else "")
+            names = "/".join(dimension.name for dimension in dimensions)
+            raise BadInput(f"there is no partition {each!r}", known=known, next=f"write {names}, or FIRST..LAST")
+        found.update(dict.fromkeys(here))
+    return [key for key in keys if key in found]
+
+
+def _fits(dimensions: Sequence[Dimension], key: str, wanted: str) -> bool:
+    pairs = list(zip(key.split("/"), wanted.split("/"), strict=False))
+    return len(pairs) == len(wanted.split("/")) and all(map(_piece_fits, dimensions, *zip(*pairs, strict=True)))
+
+
+def _piece_fits(dimension: Dimension, piece: str, wanted: str) -> bool:
+    if dimension.unit == "key":
+        return wanted in {piece, "*"}
+    first, dots, last = wanted.partition("..")
+    if not dots:
+        return wanted == "*" or piece == wanted or piece.startswith(wanted + "-") or piece.startswith(wanted + "T")
+    return first <= piece and (not last or piece <= last or piece.startswith(last))
+
+
+def named(asset: str, key: str) -> str:
+    """Return the name under which one partition's versions stand.
+
+    Example:
+        >>> named("daily", "2013-11-01")
+        'daily[2013-11-01]'
+    """
+    return f"{asset}[{key}]"
+
+
+def faults(name: str, dimensions: Sequence[Dimension]) -> Iterator[str]:
+    """Yield what is wrong with the dimensions of an asset, one sentence each."""
+    names = [each.name for each in dimensions]
+    for each in dimensions:
+        if not each.name.isidentifier():
+            yield f"{name}: a partition is called {each.name!r}, which no parameter can be: give it a name="
+        if names.count(each.name) > 1:
+            yield f"{name}: two partitions are called {each.name!r}: give one another name="
+
+
+def _written(text: str) -> str:
+    from oito.storage.cuts import ESCAPES
+
+    for plain, written in ESCAPES:
+        text = text.replace(plain, written)
+    return text
+
+
+def _plain(text: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(text)
