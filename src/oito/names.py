@@ -9,7 +9,7 @@ from oito.errors import BadInput
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_REFERENCE = re.compile(r"(?P<asset>[^\W\d]\w*)(?::v(?P<number>\d+)|@(?P<environment>[\w./-]+))?")
+_REFERENCE = re.compile(r"(?P<asset>[^\W\d]\w*(?:\[[^\[\]]+\])?)(?::v(?P<number>\d+)|@(?P<environment>[\w./-]+))?")
 
 
 def duration(text: str | timedelta) -> timedelta:
@@ -51,6 +51,21 @@ def duration_text(span: timedelta) -> str:
         if count:
             pieces.append(f"{count}{unit}")
     return "".join(pieces[:2]) or "0s"
+
+
+ESCAPES = (("%", "%25"), ("/", "%2F"), (",", "%2C"), ("[", "%5B"), ("]", "%5D"))
+
+
+def escaped(text: str) -> str:
+    """Return a value as the key of a partition writes it.
+
+    Example:
+        >>> escaped("N/A")
+        'N%2FA'
+    """
+    for plain, written in ESCAPES:
+        text = text.replace(plain, written)
+    return text
 
 
 def reference(text: str) -> tuple[str, int | None, str | None]:

@@ -1,190 +1,20 @@
-"""Partitions: an asset cut into hours, days, months or keys, each made and kept on its own. Which are stale is the planner's.
-
-Two ways to have them. An asset is *cut*: `partition=oito.Day.of("at")` says by which columns of its rows; it is made whole,
-and each key's rows have a digest. An asset is *mapped*: its function takes `*, day: oito.Day` and makes one key at a time,
-from the same key of what it needs; the whole is what all of them are together.
-"""
+"""The partitions of versions: which keys there are, which of them another key needs, and a version as some of its keys."""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from oito.catalog import versions
 from oito.catalog.records import Version
-from oito.clock import FORMATS, moment, span
-from oito.errors import BadInput, DeclarationError
-from oito.names import duration
+from oito.clock import moment, span
+from oito.errors import BadInput
+from oito.flow.dimensions import Dimension, Window
 from oito.storage.digests import digest
 from oito.storage.sql import Database
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One way that an asset is cut; `column` is that of a cut asset, `given` the keys that a mapped one declares."""
-
-    name: str
-    unit: str
-    column: str = ""
-    given: Given | None = None
-
-    def data(self) -> list[str]:
-        """Return the dimension as a version keeps it."""
-        return [self.name, self.unit, self.column]
-
-
-@dataclass(frozen=True)
-class Given:
-    """The keys of a dimension as declared: values, or every hour, day or month from `since` to `until`, or to now.
-
-    It says which partitions there are, not what is in one: no partition's fingerprint holds it.
-    """
-
-    unit: str
-    values: tuple[str, ...] = ()
-    since: str = ""
-    until: str = ""
-
-    def __getstate__(self) -> None:
-        return None
-
-    def keys(self, now: datetime) -> list[str]:
-        """Return the keys there are at a moment; a span of time counts once it is over."""
-        if not self.since:
-            return list(self.values)
-        end = min(now, span(self.unit, self.until)[1]) if self.until else now
-        found, (start, after) = [], span(self.unit, self.since)
-        while after <= end:
-            found.append(start.strftime(FORMATS[self.unit]))
-            start, after = span(self.unit, after.strftime(FORMATS[self.unit]))
-        return found
-
-
-class Partition(str):
-    """The key of one partition, as text."""
-
-    unit: ClassVar[str] = "key"
-
-    @classmethod
-    def of(cls, column: str, *, name: str = "") -> Dimension:
-        """Cut the rows of an asset by a column: `partition=oito.Day.of("scheduled_departure")`.
-
-        Args:
-            column: of moments, or for `Key` of any values that can be written as text; none may be missing.
-            name: the parameter by which others take one partition; by default `day`, `hour`, `month`, or the column of a key.
-        """
-        return Dimension(name or (column if cls.unit == "key" else cls.unit), cls.unit, column)
-
-
-class _Span(Partition):
-    def __new__(cls, written: str) -> Self:
-        span(cls.unit, written)
-        return super().__new__(cls, written)
-
-    @property
-    def start(self) -> datetime:
-        """The first moment, UTC."""
-        return span(self.unit, self)[0]
-
-    @property
-    def end(self) -> datetime:
-        """The first moment that is not in it any more, UTC."""
-        return span(self.unit, self)[1]
-
-    @classmethod
-    def since(cls, first: str, *, until: str = "") -> Self:
-        """Declare which partitions there are: `*, day: oito.Day = oito.Day.since("2013-01-01")`.
-
-        Args:
-            first: the first of them.
-            until: the last of them; without it there is one more whenever one is over.
-        """
-        for written in filter(None, (first, until)):
-            span(cls.unit, written)
-        return Given(cls.unit, since=first, until=until)  # type: ignore[return-value]  # it stands for the value that it describes
-
-
-class Hour(_Span):
-    """An hour of UTC, as `2013-11-01T06`, with its `start` and `end`.
-
-    Example:
-        >>> Hour("2013-11-01T06").end.hour
-        7
-    """
-
-    unit = "hour"
-
-
-class Day(_Span):
-    """A day of UTC, as `2013-11-01`, with its `start` and `end`.
-
-    Example:
-        >>> Day("2013-11-01").end - Day("2013-11-01").start
-        datetime.timedelta(days=1)
-    """
-
-    unit = "day"
-
-
-class Month(_Span):
-    """A month of UTC, as `2013-11`, with its `start` and `end`.
-
-    Example:
-        >>> Month("2013-12").end.year
-        2014
-    """
-
-    unit = "month"
-
-
-class Key(Partition):
-    """Any value that rows are cut by, as text.
-
-    Example:
-        >>> Key("UA")
-        'UA'
-    """
-
-    @classmethod
-    def among(cls, *values: str) -> Self:
-        """Declare which partitions there are: `*, region: oito.Key = oito.Key.among("north", "south")`."""
-        if not values or not all(isinstance(value, str) and value for value in values):
-            raise DeclarationError("Key.among takes the keys as texts", next='oito.Key.among("north", "south")')
-        return Given(cls.unit, values=tuple(dict.fromkeys(map(_written, values))))  # type: ignore[return-value]  # as above
-
-
-PARTITIONS: dict[str, type[Partition]] = {each.unit: each for each in (Hour, Day, Month, Key)}
-
-
-@dataclass(frozen=True)
-class Window:
-    """Hands a mapped function more than its own partition: `Annotated[pl.LazyFrame, oito.Window("28d")]` is that long a
-    time up to the end of its hour, day or month, itself included.
-
-    Example:
-        >>> Window("28d").length.days
-        28
-    """
-
-    span: str
-
-    def __post_init__(self) -> None:
-        if self.length <= timedelta():
-            raise DeclarationError(f"a window of {self.span} is no time at all", next='oito.Window("28d")')
-
-    @property
-    def length(self) -> timedelta:
-        return duration(self.span)
-
-
-def arguments(dimensions: Sequence[Dimension], key: str) -> dict[str, Partition]:
-    """Return what a mapped function is given for one key, by parameter."""
-    return {
-        each.name: PARTITIONS[each.unit](_plain(text)) for each, text in zip(dimensions, key.split("/"), strict=True)
-    }
 
 
 def dimensions_of(version: Version) -> list[Dimension]:
@@ -347,39 +177,5 @@ def _piece_fits(dimension: Dimension, piece: str, wanted: str) -> bool:
         return wanted in {piece, "*"}
     first, dots, last = wanted.partition("..")
     if not dots:
-        return wanted == "*" or piece == wanted or piece.startswith(wanted + "-") or piece.startswith(wanted + "T")
+        return wanted == "*" or piece == wanted or piece.startswith((wanted + "-", wanted + "T"))
     return first <= piece and (not last or piece <= last or piece.startswith(last))
-
-
-def named(asset: str, key: str) -> str:
-    """Return the name under which one partition's versions stand.
-
-    Example:
-        >>> named("daily", "2013-11-01")
-        'daily[2013-11-01]'
-    """
-    return f"{asset}[{key}]"
-
-
-def faults(name: str, dimensions: Sequence[Dimension]) -> Iterator[str]:
-    """Yield what is wrong with the dimensions of an asset, one sentence each."""
-    names = [each.name for each in dimensions]
-    for each in dimensions:
-        if not each.name.isidentifier():
-            yield f"{name}: a partition is called {each.name!r}, which no parameter can be: give it a name="
-        if names.count(each.name) > 1:
-            yield f"{name}: two partitions are called {each.name!r}: give one another name="
-
-
-def _written(text: str) -> str:
-    from oito.storage.cuts import ESCAPES
-
-    for plain, written in ESCAPES:
-        text = text.replace(plain, written)
-    return text
-
-
-def _plain(text: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(text)

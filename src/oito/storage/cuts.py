@@ -9,12 +9,11 @@ import polars as pl
 
 from oito.clock import FORMATS, span
 from oito.errors import DataError, MissingColumn
-from oito.names import did_you_mean
+from oito.names import ESCAPES, did_you_mean
 from oito.storage import tables
 from oito.storage.contents import digest_of
 from oito.storage.files import Files
 
-ESCAPES = (("%", "%25"), ("/", "%2F"), (",", "%2C"), ("[", "%5B"), ("]", "%5D"))
 _KEY = "\0the key of its partition"
 
 
