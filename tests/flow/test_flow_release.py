@@ -1,7 +1,6 @@
 """A release moves everything or nothing, a rollback moves it back, and what was where at any time stays known."""
 
 import threading
-import zipfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -248,42 +247,6 @@ def test_production_runs_the_released_code_and_not_the_working_folder(tiny: Tiny
     runner.run(site).raise_first()
     assert production["total"].frame()["n"].to_list() == [13]
     assert site.project.root.is_relative_to(tiny.root / ".oito" / "bundles")
-
-
-def test_an_unpacked_bundle_that_somebody_edited_is_made_anew(tmp_path: Path) -> None:
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "project.py").write_text("x = 1\n")
-    files = Files(tmp_path / "home" / "files")
-    digest = bundle.keep(tmp_path / "code", files)
-    folder = bundle.unpacked(files, digest, tmp_path / "bundles")
-    (folder / "project.py").write_text("x = 2\n")
-    (folder / "more.py").write_text("x = 2\n")
-    again = bundle.unpacked(files, digest, tmp_path / "bundles")
-    assert [path.name for path in again.iterdir()] == ["project.py"]
-    assert (again / "project.py").read_text() == "x = 1\n"
-    assert [path.name for path in (tmp_path / "bundles").iterdir()] == [digest[:16]]
-    assert bundle.keep(again, files) == digest
-
-
-def test_a_bundle_holds_the_source_and_nothing_else(tmp_path: Path) -> None:
-    code = tmp_path / "code"
-    for name in ("project.py", "parts/__init__.py", "parts/clean.sql", "oito.toml", "data.csv", ".hidden/x.py", "venv/x.py",
-                 "venv/pyvenv.cfg", "node_modules/x.py", "store/bundles/x.py"):  # fmt: skip
-        (code / name).parent.mkdir(parents=True, exist_ok=True)
-        (code / name).write_text(name)
-    (code / "loop").symlink_to(code)
-    (code / "gone.py").symlink_to(code / "nowhere.py")
-    files = Files(code / "store" / "files")
-    digest = bundle.keep(code, files)
-    with zipfile.ZipFile(files.path(digest)) as stored:
-        assert stored.namelist() == ["oito.toml", "parts/__init__.py", "parts/clean.sql", "project.py"]
-    for n in range(5):  # the same size, most times in the same tick
-        (code / "project.py").write_text(f"changed {n}")
-        with zipfile.ZipFile(files.path(bundle.keep(code, files))) as stored:
-            assert stored.read("project.py") == f"changed {n}".encode()
-    (code / "parts" / "new.py").write_text("new")
-    with zipfile.ZipFile(files.path(bundle.keep(code, files))) as stored:
-        assert "parts/new.py" in stored.namelist()
 
 
 SECOND = timedelta(seconds=1)

@@ -1,5 +1,8 @@
 """The project's own source as one stored file, so that production and a reproduction run code that nobody is editing."""
 
+import contextlib
+import fcntl
+import hashlib
 import io
 import os
 import shutil
@@ -29,14 +32,23 @@ def keep(root: Path, files: Files, *, loaded: Mapping[str, bytes] | None = None)
     Args:
         loaded: file → the bytes that this process runs, where that may be older than what the folder holds by now.
     """
+    return files.put(_bytes(root, files, loaded))
+
+
+def digest(root: Path, files: Files, *, loaded: Mapping[str, bytes] | None = None) -> str:
+    """Return the digest that `keep` would give, and store nothing."""
+    return hashlib.sha256(_bytes(root, files, loaded)).hexdigest()
+
+
+def _bytes(root: Path, files: Files, loaded: Mapping[str, bytes] | None) -> bytes:
     home = files.root.parent  # earlier bundles stand there
     found = sorted(_sources(root, but=home if home != root else None))
     held = {os.path.relpath(file, root): data for file, data in (loaded or {}).items()}
     texts = tuple(sorted((name, data) for name, data in held.items() if name in {each[0] for each in found}))
     newest = max((each[2] for each in found), default=0)
     if time.time_ns() - newest < _SETTLED_NS:
-        return files.put(_packed.__wrapped__(root, tuple(found), texts))
-    return files.put(_packed(root, tuple(found), texts))
+        return _packed.__wrapped__(root, tuple(found), texts)
+    return _packed(root, tuple(found), texts)
 
 
 @lru_cache(maxsize=8)
@@ -50,35 +62,53 @@ def _packed(root: Path, found: tuple[_Stamped, ...], texts: tuple[tuple[str, byt
 
 
 def unpacked(files: Files, digest: str, folder: Path) -> Path:
-    """Return a folder that holds the bundle's files and no other source; one that somebody edited is made anew."""
+    """Return a folder that holds the bundle's files and no other source; one that somebody edited is made anew.
+
+    Any number of processes may ask at once: one of them makes the folder, and none sees it half made or taken away.
+    """
     target = folder / digest[:16]
     with zipfile.ZipFile(io.BytesIO(files.read(digest))) as bundle:
         wanted = {name: bundle.read(name) for name in bundle.namelist()}
-    if _holds(target, wanted):
-        return target
-    scratch = folder / f"{uuid.uuid4().hex}.part"
-    scratch.mkdir(parents=True)
-    for name, data in wanted.items():
-        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-        (scratch / name).write_bytes(data)
-    replaced = folder / f"{uuid.uuid4().hex}.part"
-    try:
-        if target.exists():
-            target.rename(replaced)
-        scratch.rename(target)
-    except OSError:  # another process was quicker
-        if not _holds(target, wanted):
-            raise
-    finally:
-        for left in (scratch, replaced):
-            shutil.rmtree(left, ignore_errors=True)
+    if not _holds(target, wanted):
+        with _alone(folder):
+            if not _holds(target, wanted):  # else another process was quicker
+                _make(target, wanted)
     return target
 
 
+def _make(target: Path, wanted: Mapping[str, bytes]) -> None:
+    scratch, replaced = (target.parent / f"{uuid.uuid4().hex}.part" for _ in range(2))
+    try:
+        for name, data in wanted.items():
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).write_bytes(data)
+        scratch.mkdir(exist_ok=True)  # a bundle without any file is a folder, too
+        if target.exists():
+            target.rename(replaced)
+        scratch.rename(target)
+    finally:
+        for left in (scratch, replaced):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes, and other threads, from making a folder here; the system lets go of what a killed one held."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def _holds(target: Path, wanted: Mapping[str, bytes]) -> bool:
-    if not target.is_dir() or {name for name, *_ in _sources(target)} != set(wanted):
+    try:
+        names = {name for name, *_ in _sources(target)}
+        return names == set(wanted) and all((target / name).read_bytes() == data for name, data in wanted.items())
+    except OSError:  # not there, or another process is about to make it anew
         return False
-    return all((target / name).read_bytes() == data for name, data in wanted.items())
 
 
 def _sources(root: Path, *, but: Path | None = None) -> Iterator[_Stamped]:
