@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from oito.flow.declare import Decorator, declared
 from oito.flow.kind import Kind, Spec
+from oito.flow.schedule import Missed
 
 F = TypeVar("F", bound=Callable[..., Any])
 Severity = Literal["fail", "warn", "quarantine"]
@@ -116,6 +117,7 @@ class DatasetSpec(Spec):
     unreadable: str = ""  # why the SQL file could not be read
 
     word: ClassVar[str] = "dataset"
+    may_be_mapped: ClassVar[bool] = True
 
     @property
     def needs_function(self) -> bool:
@@ -154,6 +156,10 @@ class _Dataset:
         *,
         key: str | tuple[str, ...] = (),
         checks: Sequence[Check] = (),
+        every: str | None = None,
+        cron: str | None = None,
+        after: Literal["", "inputs"] = "",
+        missed: Literal["", Missed] = "",
         retries: int = 0,
         timeout: str | None = None,
         reads: tuple[str, ...] = (),
@@ -167,6 +173,8 @@ class _Dataset:
         Args:
             key: columns that name a row; two rows of one key are an error.
             checks: promises about the rows, such as `oito.not_null("origin")`.
+            every, cron: when it runs by itself in production, such as "1h" or "0 6 * * *"; after: "inputs" runs it as soon as an
+                input has moved; missed: what becomes of ticks at which nobody was there, "once", "skip" or "all".
             reads: files that the function reads by itself; env: variables that it reads by itself.
             version: change it to force a re-run.
 
@@ -183,6 +191,10 @@ class _Dataset:
         query: str = "",
         key: str | tuple[str, ...] = (),
         checks: Sequence[Check] = (),
+        every: str | None = None,
+        cron: str | None = None,
+        after: Literal["", "inputs"] = "",
+        missed: Literal["", Missed] = "",
         description: str = "",
     ) -> Decorator:
         """Declare a transformation in SQL, run by DuckDB; the tables it reads from are assets, by name.
@@ -190,6 +202,7 @@ class _Dataset:
         Args:
             file: path of a `.sql` file, relative to the module that declares it.
             query: the SQL itself, instead of a file.
+            every, cron, after, missed: when it runs by itself, as with `dataset`.
 
         Example:
             >>> busy = dataset.sql(query="SELECT origin, count(*) AS n FROM departures GROUP BY origin")
@@ -204,7 +217,7 @@ class _Dataset:
         return Decorator(
             DatasetSpec(
                 key=_names(key), checks=tuple(checks), query=query, file=file, unreadable=unreadable,
-                description=description,
+                every=every, cron=cron, after=after, missed=missed, description=description,
             )
         )  # fmt: skip
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from oito.errors import BadInput
 from oito.flow.declare import Decorator
 from oito.flow.kind import Kind, Spec
+from oito.flow.schedule import Missed
 from oito.names import duration
 
 
@@ -111,6 +112,10 @@ def experiment(
     split: ByTime | ByShare = ByShare(0.2, 0.2),
     metric: str = "",
     gate: Sequence[Beats | AtLeast] = (),
+    every: str | None = None,
+    cron: str | None = None,
+    after: Literal["", "inputs"] = "",
+    missed: Literal["", Missed] = "",
     retries: int = 0,
     timeout: str | None = None,
     version: str = "",
@@ -127,6 +132,8 @@ def experiment(
         split: `oito.by_time(...)` or `oito.by_share(...)`.
         metric: what is searched for, such as "roc_auc"; by default roc_auc, log_loss or rmse, as the task has it.
         gate: what a result must pass before a protected environment points at it.
+        every, cron: when it runs by itself in production, such as "1h" or "0 6 * * *"; after: "inputs" runs it as soon as an
+            input has moved; missed: what becomes of ticks at which nobody was there, "once", "skip" or "all".
 
     Example:
         >>> late_flight = experiment(model=None, trials=20, split=by_time(valid="14d", test="14d"), metric="roc_auc")
@@ -138,6 +145,10 @@ def experiment(
             split=split,
             metric=metric,
             gate=tuple(gate),
+            every=every,
+            cron=cron,
+            after=after,
+            missed=missed,
             retries=retries,
             timeout=timeout,
             version=version,

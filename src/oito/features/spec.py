@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from oito.errors import BadInput
 from oito.flow.declare import Decorator
 from oito.flow.kind import Kind, Spec
+from oito.flow.schedule import Missed
 from oito.names import duration
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +26,7 @@ class FeaturesSpec(Spec):
     on_request: bool = False
 
     word: ClassVar[str] = "features"
+    may_be_mapped: ClassVar[bool] = True
     given: ClassVar[tuple[str, ...]] = ("request",)
 
     def faults(self) -> Iterator[str]:
@@ -47,6 +49,10 @@ def features(
     known_at: str | None = None,
     ttl: str | None = None,
     on_request: bool = False,
+    every: str | None = None,
+    cron: str | None = None,
+    after: Literal["", "inputs"] = "",
+    missed: Literal["", Missed] = "",
     retries: int = 0,
     timeout: str | None = None,
     reads: tuple[str, ...] = (),
@@ -62,6 +68,8 @@ def features(
         known_at: the column of the moment when the row became known, when that is later than `time`.
         ttl: how old a value may be, such as "14d"; an older one counts as missing.
         on_request: the function is given `request`, a frame of the questions themselves, and returns as many rows.
+        every, cron: when it runs by itself in production, such as "1h" or "0 6 * * *"; after: "inputs" runs it as soon as an
+            input has moved; missed: what becomes of ticks at which nobody was there, "once", "skip" or "all".
 
     Example:
         >>> @features(entity="carrier", time="arrived_at", ttl="14d")
@@ -76,6 +84,10 @@ def features(
             known_at=known_at,
             ttl=ttl,
             on_request=on_request,
+            every=every,
+            cron=cron,
+            after=after,
+            missed=missed,
             retries=retries,
             timeout=timeout,
             reads=reads,

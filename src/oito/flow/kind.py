@@ -6,12 +6,14 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from oito.errors import BadInput
+from oito.flow.cron import Cron
+from oito.flow.schedule import MISSED, Missed
 from oito.names import duration
 
-OPERATIONAL = frozenset({"every", "retries", "timeout", "reads", "env", "description"})
+OPERATIONAL = frozenset({"every", "cron", "after", "missed", "retries", "timeout", "reads", "env", "description"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,10 @@ class Spec:
     (`reads` and `env` enter by what they name).
     """
 
-    every: str | None = None  # how often the outside world is asked again
+    every: str | None = None  # how often it runs by itself, and the outside world is asked again
+    cron: str | None = None  # at which moments it does
+    after: Literal["", "inputs"] = ""  # whether it runs by itself as soon as an input has moved
+    missed: Literal["", Missed] = ""  # what becomes of ticks at which nobody was there; "" is the setting
     retries: int = 0  # further attempts after an error that says it may be retried
     timeout: str | None = None
     reads: tuple[str, ...] = ()  # files that the function reads by itself, relative to the project folder
@@ -40,6 +45,7 @@ class Spec:
     takes_assets: ClassVar[bool] = True  # whether further parameters before * are assets
     is_external: ClassVar[bool] = False  # the result depends on the outside world, which a probe asks
     holds: ClassVar[bool] = False  # waits for a verdict before it takes newer data, once something watches it
+    may_be_mapped: ClassVar[bool] = False  # whether it can be made one partition at a time
     is_random: ClassVar[bool] = False  # draws from the project's seed, whether or not its function asks for one
 
     @property
@@ -59,6 +65,19 @@ class Spec:
                 yield f"{name} is no time at all"
         if self.retries < 0:
             yield "retries is negative"
+        yield from self._schedule_faults()
+
+    def _schedule_faults(self) -> Iterator[str]:
+        try:
+            _ = Cron("* * * * *" if self.cron is None else self.cron).fields
+        except BadInput as error:
+            yield f"cron: {error.what} ({error.known or error.next})"
+        if self.after not in {"", "inputs"}:
+            yield f"after is {self.after!r}; it is inputs"
+        if self.missed not in {"", *MISSED}:
+            yield f"missed is {self.missed!r}; it is {', '.join(MISSED[:-1])} or {MISSED[-1]}"
+        if len([each for each in (self.every, self.cron, self.after) if each]) > 1:
+            yield "every, cron and after are three ways to run by itself; one is enough"
 
     def identity(self) -> dict[str, Any]:
         """Return the declared values that change the result, without references to other assets."""

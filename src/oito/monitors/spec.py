@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from oito.errors import BadInput
 from oito.flow.declare import Decorator
 from oito.flow.kind import Kind, Spec
+from oito.flow.schedule import Missed
 from oito.names import duration
 
 
@@ -105,6 +106,7 @@ def monitor(
     window: str = "",
     retrain: OnRegret | OnSchedule | Never | None = None,
     false_alarms: float = 0.02,
+    missed: Literal["", Missed] = "",
     version: str = "",
     description: str = "",
 ) -> Decorator:
@@ -117,6 +119,7 @@ def monitor(
         endpoint: what is watched; every: how often; window: how far back each look goes, `every` by default.
         retrain: `oito.on_regret(...)`, `oito.on_schedule(...)` or `oito.never()`.
         false_alarms: the chance of any drift alarm in a window in which nothing changed.
+        missed: what becomes of ticks at which nobody was there, "once", "skip" or "all"; windows are looked at in any case.
 
     Example:
         >>> @monitor(endpoint=None, every="1d", retrain=on_regret(price=50))
@@ -129,6 +132,7 @@ def monitor(
             window=window or every,
             retrain=retrain,
             false_alarms=false_alarms,
+            missed=missed,
             version=version,
             description=description,
         )

@@ -11,8 +11,9 @@ import polars as pl
 
 from oito.clock import text
 from oito.errors import BadInput, EmptySource, MissingColumn, StepFailed
+from oito.flow.schedule import scheduled
 from oito.flow.site import ROWS, Context, Made
-from oito.names import did_you_mean, duration
+from oito.names import did_you_mean
 from oito.sources import contract, cursor, quarantine, readers
 from oito.sources.readers import Batch
 from oito.sources.spec import SourceSpec
@@ -24,15 +25,15 @@ QUARANTINE = "quarantine"
 
 
 def probe(context: Context) -> str:
-    """Return what tells cheaply whether the outside may have something new: the tick of `every`, or the files' stamps.
+    """Return what tells cheaply whether the outside may have something new: the last tick of its schedule, or the files' stamps.
 
     Rows that were left for later count as new from the moment the first of them is known.
     """
     spec = _spec(context)
     now = context.site.now()
-    if spec.every:
-        seconds = duration(spec.every).total_seconds()
-        return text(datetime.fromtimestamp(now.timestamp() // seconds * seconds, now.tzinfo))
+    schedule = scheduled(spec.every, spec.cron, zone=context.site.settings.timezone)
+    if schedule:
+        return text(schedule.last(now))
     if spec.reader is None:
         return text(now)
     record = context.previous.record if context.previous else {}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 from oito.errors import BadInput
 from oito.flow.declare import Decorator, declared
 from oito.flow.kind import Kind, Spec
+from oito.flow.schedule import Missed
 from oito.names import duration
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,6 +72,8 @@ class _Source:
         overlap: str | int = "3d",
         contract: Contract = "evolve",
         every: str | None = None,
+        cron: str | None = None,
+        missed: Literal["", Missed] = "",
         retries: int = 0,
         timeout: str | None = None,
         version: str = "",
@@ -93,7 +96,8 @@ class _Source:
                 number when the cursor is one.
             contract: what happens when a column changes its type: `evolve` (new columns and wider numbers come in, rows
                 that do not fit are set aside), `quarantine` (new columns are set aside too), `freeze` (an error).
-            every: how often the outside is asked, such as "1h"; without it, at each run.
+            every, cron: when the outside is asked, such as "1h" or "0 6 * * *"; without either, at each run.
+            missed: what becomes of ticks at which nobody was there, "once", "skip" or "all".
 
         Example:
             >>> @source(key="flight_id", cursor="scheduled", every="1h")
@@ -113,6 +117,8 @@ class _Source:
         overlap: str | int = "3d",
         contract: Contract = "evolve",
         every: str | None = None,
+        cron: str | None = None,
+        missed: Literal["", Missed] = "",
         null_values: tuple[str, ...] = ("", "NA"),
         description: str = "",
     ) -> Decorator:
@@ -133,6 +139,8 @@ class _Source:
             overlap=overlap,
             contract=contract,
             every=every,
+            cron=cron,
+            missed=missed,
             description=description,
             reader=FilesReader(pattern, tuple(null_values)),
         )

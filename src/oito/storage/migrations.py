@@ -145,6 +145,45 @@ STEPS = (
     """
     ALTER TABLE version ADD COLUMN partitions TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    CREATE TABLE tick (
+        id INTEGER PRIMARY KEY,
+        environment TEXT NOT NULL,
+        asset TEXT NOT NULL,
+        due TEXT NOT NULL,
+        first TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        sort TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        state TEXT NOT NULL,
+        note TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT '',
+        not_before TEXT NOT NULL DEFAULT '',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        failures INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',
+        run TEXT NOT NULL DEFAULT '',
+        pid INTEGER NOT NULL DEFAULT 0,
+        began TEXT NOT NULL DEFAULT '',
+        ended TEXT NOT NULL DEFAULT '',
+        UNIQUE (environment, asset, due)
+    );
+    CREATE INDEX tick_by_state ON tick (state);
+    CREATE TABLE reached (
+        environment TEXT NOT NULL,
+        asset TEXT NOT NULL,
+        schedule TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (environment, asset)
+    ) WITHOUT ROWID;
+    CREATE TABLE leader (
+        office TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,
+        since TEXT NOT NULL,
+        beats INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX run_by_reason ON run (reason);
+    """,
 )
 
 
