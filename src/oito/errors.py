@@ -12,7 +12,7 @@ OitoError
 ├── StorageError          bytes or rows cannot be kept or trusted (OSError, 500)
 │   └── CorruptFile, StorageFull, CatalogTooNew, CatalogBusy
 ├── RunError              a step did not end well                 (RuntimeError, 500)
-│   └── StepFailed, StepTimeout, StepBlocked, NotReproduced, Overloaded
+│   └── StepFailed, StepTimeout, MemoryExceeded, WorkerDied, StepBlocked, NotReproduced, Overloaded
 ├── Refused               a rule says no                          (PermissionError, 409)
 │   └── GateRefused, TokenNeeded, ForeignCaller
 └── MissingExtra          an optional library is not installed    (ImportError, 501)
@@ -203,6 +203,16 @@ class StepFailed(RunError):
 
 class StepTimeout(RunError):
     """A step ran longer than its timeout."""
+
+    may_retry = True
+
+
+class MemoryExceeded(RunError):
+    """A step used more memory than it may."""
+
+
+class WorkerDied(RunError):
+    """The process that a step ran in ended before the step did."""
 
     may_retry = True
 

@@ -9,6 +9,7 @@ from oito.errors import BadInput
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<prefix>[kmgt])?(?P<binary>i(?=b))?b", re.IGNORECASE)
 _REFERENCE = re.compile(r"(?P<asset>[^\W\d]\w*(?:\[[^\[\]]+\])?)(?::v(?P<number>\d+)|@(?P<environment>[\w./-]+))?")
 
 
@@ -66,6 +67,40 @@ def escaped(text: str) -> str:
     for plain, written in ESCAPES:
         text = text.replace(plain, written)
     return text
+
+
+def size_bytes(text: str) -> int:
+    """Return the bytes that `text` names: `"2GB"`, `"500 MB"`, `"1.5GiB"`; units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
+
+    Raises:
+        BadInput: the text is not a number with a unit.
+
+    Example:
+        >>> size_bytes("1.5GB")
+        1500000000
+    """
+    match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not match:
+        raise BadInput(
+            f"{text!r} is no amount of memory",
+            known="a number and a unit of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB",
+            next='write "500MB" or "2GB"',
+        )
+    base, power = (1024 if match["binary"] else 1000), " kmgt".index((match["prefix"] or " ").lower())
+    return round(float(match["number"]) * base**power)
+
+
+def size_text(count: float) -> str:
+    """Return bytes as people read them, in three digits.
+
+    Example:
+        >>> size_text(2_130_000_000)
+        '2.13 GB'
+    """
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:g} B"
 
 
 def reference(text: str) -> tuple[str, int | None, str | None]:
