@@ -226,6 +226,7 @@ def test_an_accepted_change_runs_nothing_and_is_written_down(helped: Tiny) -> No
     event = events.listed(helped.site().catalog.rows, subject="cleaned")[0]
     assert (event.verb, event.who, event.subject) == ("accepted", "ana", "cleaned:v1")
     assert event.detail == {
+        "environment": "dev",
         "reason": "the rate is not used yet",
         "causes": ["value project.RATE: 2 → 3  (project.py:17)"],
     }

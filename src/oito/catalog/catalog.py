@@ -63,20 +63,14 @@ class Catalog:
 
     def resolve(self, asset: str, environment: str) -> Version | None:
         """Return what an asset is in an environment: its own pointer, else that of the base."""
-        for name in self._chain(environment):
-            found = environments.target(self.rows, name, asset)
-            if found:
-                return found
-        return None
+        return environments.resolved(self.rows, self.chain(environment), asset=asset).get(asset)
 
     def resolve_all(self, environment: str) -> dict[str, Version]:
         """Return asset → version of an environment, with those of the base where it has none of its own."""
-        found: dict[str, Version] = {}
-        for name in self._chain(environment):
-            found = {**environments.pointed(self.rows, name), **found}
-        return found
+        return environments.resolved(self.rows, self.chain(environment))
 
-    def _chain(self, environment: str) -> tuple[str, ...]:
+    def chain(self, environment: str) -> tuple[str, ...]:
+        """Return the environments that are looked in for an environment's assets, in order: itself, then the base."""
         return tuple(dict.fromkeys(filter(None, (environment, self.base))))
 
     def find(self, written: str, environment: str) -> Version:

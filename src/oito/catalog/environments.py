@@ -1,7 +1,7 @@
 """Environments: maps from asset to version, moved one pointer at a time or all at once, and never forgotten."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oito.catalog.records import Move, Release, Version
@@ -39,6 +39,20 @@ def pointed(database: Database, environment: str) -> dict[str, Version]:
     )
     versions = [version(row) for row in rows]
     return {each.asset: each for each in versions}
+
+
+def resolved(database: Database, chain: Sequence[str], *, asset: str = "") -> dict[str, Version]:
+    """Return asset → the version that the first environment of the chain points at, read in one go; all assets, or one."""
+    marks = ",".join("?" * len(chain))
+    rows = database.read(
+        f"SELECT p.environment AS place, v.* FROM pointer p JOIN version v ON v.id = p.version"
+        f" WHERE p.environment IN ({marks})" + (" AND p.asset = ?" if asset else " ORDER BY p.asset"),
+        *chain, *([asset] if asset else []),
+    )  # fmt: skip
+    first: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: chain.index(row["place"])):  # stable: by asset within each
+        first.setdefault(row["asset"], row)
+    return {name: version(row) for name, row in first.items()}
 
 
 def target(database: Database, environment: str, asset: str) -> Version | None:

@@ -9,6 +9,7 @@ from oito.catalog.records import NewVersion, Version
 from oito.storage.sql import Database, Row, Transaction
 
 JSON_COLUMNS = ("record", "tables", "files", "partitions")
+_JOINED = ("metric_value", "place")
 
 
 class _Parsed(Mapping[str, Any]):
@@ -152,8 +153,10 @@ def metric_history(database: Database, asset: str, name: str, *, limit: int = 20
 
 
 def version(row: Row) -> Version:
+    """Return the version that a row holds; what a query joined to it is left out."""
     fields = dict(row)
-    fields.pop("metric_value", None)
+    for name in _JOINED:
+        fields.pop(name, None)
     return Version(**{**fields, **{name: _Parsed(fields[name]) for name in JSON_COLUMNS}})
 
 

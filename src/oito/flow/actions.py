@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oito.catalog import events, versions
+from oito.catalog import approvals, events, versions
 from oito.catalog.records import Version
 from oito.errors import BadInput, NotReproduced, StorageError
 from oito.flow import pages, release, runner
@@ -114,12 +114,12 @@ def accept(site: Site, asset: str, *, reason: str) -> Page:
     if entry.state != "stale" or entry.version is None or not entry.fingerprint:
         raise BadInput(f"{asset} is {entry.state}, not stale", next="oito plan")
     with site.catalog.change() as change:
-        change.rows.run(
-            "INSERT OR REPLACE INTO accepted (fingerprint, asset, version, reason) VALUES (?, ?, ?, ?)",
-            entry.fingerprint, asset, entry.version.id, reason,
+        approvals.accept(
+            change.rows, site.environment, fingerprint=entry.fingerprint, asset=asset, version=entry.version.id,
+            reason=reason,
         )  # fmt: skip
         causes = [cause.text for cause in entry.causes]
-        change.event("accepted", entry.version.ref, reason=reason, causes=causes)
+        change.event("accepted", entry.version.ref, environment=site.environment, reason=reason, causes=causes)
     return Page(
         f"{entry.version.ref} is accepted",
         [Facts([("reason", reason)])],

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from oito.catalog import environments, lineage, runs, versions
+from oito.catalog import approvals, environments, lineage, runs, versions
 from oito.catalog.records import Version
 from oito.errors import OitoError
 from oito.flow import fingerprint as fingerprints
@@ -224,11 +224,11 @@ class Planner:
 
     def _is_accepted(self, known: Entry) -> bool:
         assert known.version is not None
-        row = self.site.catalog.rows.one(
-            "SELECT 1 FROM accepted WHERE fingerprint = ? AND asset = ? AND version = ?",
-            known.fingerprint, known.asset.name, known.version.id,
+        catalog = self.site.catalog
+        return approvals.is_accepted(
+            catalog.rows, catalog.chain(self.site.environment),
+            fingerprint=known.fingerprint, asset=known.asset.name, version=known.version.id,
         )  # fmt: skip
-        return row is not None
 
 
 def _expected(entry: Entry) -> str:

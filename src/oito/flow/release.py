@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oito.catalog import environments, versions
+from oito.catalog import approvals, environments, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.errors import BadInput, Refused, UnknownEnvironment
@@ -186,6 +186,8 @@ def _move(
                 change.move(target, name, None, release=identity)
         for name, version in pointers.items():
             change.move(target, name, version, release=identity)
+        if released:
+            approvals.carry(change.rows, released, target, pointers.values())
         if target == site.catalog.base:
             still = environments.pointed(site.catalog.rows, released) if released else {}
             for name in pointers:

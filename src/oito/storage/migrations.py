@@ -184,6 +184,28 @@ STEPS = (
     ) WITHOUT ROWID;
     CREATE INDEX run_by_reason ON run (reason);
     """,
+    """
+    CREATE TABLE approval (
+        id INTEGER PRIMARY KEY,
+        environment TEXT NOT NULL,
+        proposal TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at TEXT NOT NULL,
+        note TEXT NOT NULL,
+        UNIQUE (environment, proposal, who)
+    );
+    CREATE TABLE acceptance (
+        environment TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        asset TEXT NOT NULL,
+        version INTEGER NOT NULL REFERENCES version (id),
+        reason TEXT NOT NULL,
+        PRIMARY KEY (environment, fingerprint, asset)
+    ) WITHOUT ROWID;
+    INSERT INTO acceptance SELECT e.environment, a.fingerprint, a.asset, a.version, a.reason
+        FROM accepted a, (SELECT DISTINCT environment FROM move) e;
+    DROP TABLE accepted;
+    """,
 )
 
 
