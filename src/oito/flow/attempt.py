@@ -21,6 +21,7 @@ from oito.flow.stored import Stored, store
 from oito.names import duration
 
 RING_AGAIN_S = 1.0  # user code may swallow the first alarm
+LONGEST_PAUSE_S = 10.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -31,28 +32,37 @@ def attempt(context: Context) -> tuple[Made, Stored | None]:
         StepFailed, StepTimeout: the user's code raised, or took too long, in the last of its attempts.
         OitoError: anything else that went wrong, by its own class.
     """
-    spec = context.asset.spec
-    for number in range(spec.retries + 1):
+    number = 0
+    while True:
         try:
-            with captured(context.lines):
-                return _tried(context)
+            return once(context)
         except OitoError as error:
-            if not error.may_retry or number == spec.retries:
+            pause_s = again(context, number, error)
+            if pause_s is None:
                 raise
-            context.say(f"attempt {number + 1} of {spec.retries + 1} failed: {error.what}")
-            time.sleep(min(2.0**number * 0.1, 10.0))
-    raise AssertionError("unreachable")
+        time.sleep(pause_s)
+        number += 1
 
 
-def _tried(context: Context) -> tuple[Made, Stored | None]:
+def again(context: Context, number: int, error: OitoError) -> float | None:
+    """Return after how many seconds a step whose attempt failed is tried once more, None when it is not."""
+    retries = context.asset.spec.retries
+    if not error.may_retry or number >= retries:
+        return None
+    context.say(f"attempt {number + 1} of {retries + 1} failed: {error.what}")
+    return float(min(2.0**number * 0.1, LONGEST_PAUSE_S))
+
+
+def once(context: Context) -> tuple[Made, Stored | None]:
+    """Return what one attempt made; what it prints is kept in the context's lines."""
     try:
-        with _alarm(context.asset, context.asset.spec.timeout):
+        with captured(context.lines), _alarm(context.asset):
             made: Made = context.asset.kind.door("run").make(context)
             # Storing is part of the step: a lazy frame does the user's work only now.
             return made, None if made.unchanged else store(context.site.files, made)
     except OitoError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a step that exits has failed; the run goes on
         if isinstance(error, OSError) and error.errno in _FULL:
             raise StorageFull(
                 "there is no room to write", where=context.asset.place, known=str(error), next="free some space"
@@ -60,16 +70,26 @@ def _tried(context: Context) -> tuple[Made, Stored | None]:
         raise failed(context.asset, error, context.site.project.root) from error
 
 
+def timeout_s(asset: Asset) -> float | None:
+    """Return how long one attempt of the step may take."""
+    return None if asset.spec.timeout is None else duration(asset.spec.timeout).total_seconds()
+
+
+def too_slow(asset: Asset) -> StepTimeout:
+    """Return the error of an attempt that took longer."""
+    return StepTimeout(
+        f"{asset.name} ran longer than its timeout of {timeout_s(asset):g} s", where=asset.place, next="raise timeout="
+    )
+
+
 @contextlib.contextmanager
-def _alarm(asset: Asset, timeout: str | None) -> Iterator[None]:
-    """Interrupt the block after a while; on other threads than the main one it is told afterwards."""
-    if timeout is None:
+def _alarm(asset: Asset) -> Iterator[None]:
+    """Interrupt the block after the step's time; on other threads than the main one it is told afterwards."""
+    seconds = timeout_s(asset)
+    if seconds is None:
         yield
         return
-    seconds = duration(timeout).total_seconds()
-    problem = StepTimeout(
-        f"{asset.name} ran longer than its timeout of {seconds:g} s", where=asset.place, next="raise timeout="
-    )
+    problem = too_slow(asset)
 
     def ring(number: int, frame: Any) -> None:
         raise problem
@@ -97,7 +117,7 @@ class _Log:
 
     def write(self, text: str) -> int:
         *whole, self.rest = (self.rest + text).split("\n")
-        self.lines += whole
+        self.lines.extend(whole)
         return len(text)
 
     def close(self) -> None:
