@@ -38,7 +38,7 @@ class OitoError(Exception):
         return "\n".join([self.what, *(f"  {word:<8} {_indented(text)}" for word, text in facts if text)])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revived, (type(self), self.__dict__.copy())
+        return revived, (type(self), self.__dict__.copy())
 
     def data(self) -> dict[str, str]:
         """Return the one JSON shape every face uses for every error."""
@@ -55,7 +55,8 @@ def _indented(text: str) -> str:
     return text.replace("\n", "\n" + " " * 11)
 
 
-def _revived(cls: type[OitoError], fields: dict[str, Any]) -> OitoError:
+def revived(cls: type[OitoError], fields: dict[str, Any]) -> OitoError:
+    """Return an error of a class with its fields, as another process had it."""
     error = cls.__new__(cls)
     Exception.__init__(error, fields.get("what", ""))
     error.__dict__.update(fields)
