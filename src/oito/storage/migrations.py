@@ -180,6 +180,7 @@ STEPS = (
         office TEXT PRIMARY KEY,
         holder TEXT NOT NULL,
         since TEXT NOT NULL,
+        seen TEXT NOT NULL,
         beats INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX run_by_reason ON run (reason);
