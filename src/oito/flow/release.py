@@ -10,7 +10,7 @@ from oito.catalog import approvals, environments, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.errors import BadInput, Refused, UnknownEnvironment
-from oito.flow import bundle, loading
+from oito.flow import bundle, loading, triggers
 from oito.flow.plan import SETTLED, Entry, Planner
 from oito.flow.runner import gates, refusal
 from oito.flow.site import Gate, Site
@@ -61,8 +61,11 @@ def release(site: Site, target: str, *, message: str = "") -> tuple[Release, lis
     changes, goal = _differences(site, wanted, theirs), site.within(target)
     said = _asked(goal, [change.after for change in changes if change.after is not None])
     pointers = {name: version.id for name, version in wanted.items()}
-    record = {"pointers": pointers, "changes": [c.data() for c in changes], "gates": [gate.data() for gate in said]}
     project = site.project
+    record = {
+        "pointers": pointers, "changes": [c.data() for c in changes], "gates": [gate.data() for gate in said],
+        "assets": triggers.declared(project),
+    }  # fmt: skip
     source = bundle.keep(project.root, site.files, loaded=loading.sources(project.modules))
     made = _move(
         goal, pointers, message=message, source=source, record=record, seen=theirs, released=site.environment, own=own
