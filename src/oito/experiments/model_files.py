@@ -1,9 +1,9 @@
 """Model files: an estimator as canonical bytes, without pickle, and back. What may stand in one is the list in model_types.
 
 A model is two files: `model.json`, a tree of typed nodes that opens with the SHA-256 of everything behind it, and
-`arrays.bin`, all arrays one after the other. The same fit gives the same bytes in every process: no times, no addresses,
-no order of sets, no chance bytes between the fields of a structure. Only a search (`GridSearchCV` and its kin) differs
-from fit to fit, because it keeps how long each fit took.
+`arrays.bin`, all arrays one after the other. The same fit gives the same bytes in every process: no times (how long the
+fits of a search took is written as 0), no number of threads, no addresses, no order of sets, no chance bytes between the
+fields of a structure.
 
 Loading makes only listed types, from code that is here already, so a file from anywhere runs nothing of its own. What the
 compiled loops of trees, boosting and support vectors would index blindly is proven first (model_checks); LightGBM and

@@ -5,6 +5,7 @@ constructor, or after proving the parts; search trees are not read but grown aga
 """
 
 import functools
+import re
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -221,7 +222,9 @@ def _build_loss(name: str, parts: Parts) -> Any:
 
 
 def _take_lightgbm(value: Any) -> Parts:
-    return {"text": value.model_to_string(num_iteration=-1), "best": value.best_iteration}
+    text = value.model_to_string(num_iteration=-1)
+    # How many processors this machine has says nothing of the model.
+    return {"text": re.sub(r"(?m)^\[num_threads: -?\d+\]$", "[num_threads: 0]", text), "best": value.best_iteration}
 
 
 def _build_lightgbm(name: str, parts: Parts) -> Any:

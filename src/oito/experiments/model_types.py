@@ -12,6 +12,7 @@ from typing import Any
 from oito.errors import BadInput
 
 _CLASSES: Mapping[str, str] = {
+    "oito.experiments.boosters": "Boosted",
     "lightgbm.sklearn": "LGBMClassifier LGBMModel LGBMRanker LGBMRegressor",
     "sklearn._loss.link": "HalfLogitLink IdentityLink Interval LogLink LogitLink MultinomialLogit",
     "sklearn._loss.loss": (

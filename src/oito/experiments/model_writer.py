@@ -25,6 +25,17 @@ Node = Any
 
 _FUNCTION_TYPES = (type(name_of), type(len), MethodType, np.ufunc, type(np.mean))
 _ADDRESSES = {"_stop_words_id"}  # what scikit-learn keeps of id(); it does without
+# How many threads a fit had is set anew where it is asked again; it says nothing of what was learned.
+_THREADS = {"_n_threads": 1, "n_threads": 1}
+_THREADED = frozenset(
+    {
+        "sklearn.cluster._bisect_k_means.BisectingKMeans",
+        "sklearn.cluster._kmeans.KMeans",
+        "sklearn.cluster._kmeans.MiniBatchKMeans",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    }
+)
+_SEARCH = "sklearn.model_selection._search"
 _CONTAINERS = (dict, list, tuple, set, frozenset, str, bytes, int, float, np.ndarray)
 
 
@@ -156,7 +167,7 @@ class Writer:
                 known="a model file keeps instances that are made empty and given their attributes",
                 next="hold the list, dict or array as an attribute, and define the class at the top of a module",
             )
-        return ["object", name, self._attributes(_state(value))]
+        return ["object", name, self._attributes(_timeless(name, _state(value)))]
 
     def _attributes(self, state: dict[str, Any]) -> dict[str, Node]:
         # Sorted: a second fit of the same object keeps an older order of attributes.
@@ -172,6 +183,18 @@ def _state(value: Any) -> dict[str, Any]:
     if not isinstance(state, dict) or not all(type(name) is str for name in state):
         raise BadInput(f"the state of {name_of(type(value))} is not named attributes")
     return state
+
+
+def _timeless(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state without what only tells of the machine that fitted: threads, and how long each fit took."""
+    if name in _THREADED:
+        return {**state, **{each: _THREADS[each] for each in _THREADS if each in state}}
+    if not name.startswith(_SEARCH) or "cv_results_" not in state:
+        return state
+    results = {
+        each: np.zeros_like(held) if each.endswith("_time") else held for each, held in state["cv_results_"].items()
+    }
+    return {**state, "cv_results_": results, **({"refit_time_": 0.0} if "refit_time_" in state else {})}
 
 
 def _makes_itself(kind: Any) -> bool:

@@ -19,7 +19,7 @@ from oito.catalog.records import Version
 from oito.catalog.signature import Signature, infer
 from oito.clock import text
 from oito.errors import DataError, OitoError
-from oito.experiments import gates, importance, judged_rows, model_files, report, splits
+from oito.experiments import boosters, gates, importance, judged_rows, model_files, report, splits
 from oito.experiments.metrics import Metric
 from oito.experiments.metrics import metric as metric_of
 from oito.experiments.search import at_the_edge
@@ -83,7 +83,7 @@ def make(context: Context) -> Made:
         **_described(lesson), **judged, "champion": champion.ref if champion else None,
         "params": dict(chosen.params), "trial": chosen.number, "trials": [each.data() for each in trials],
         "space": lesson.design.described_space(), "at_the_edge": at_the_edge(lesson.design.space, chosen.params),
-        "importance": _importance(lesson, estimator), "estimator": type(estimator).__name__,
+        "importance": _importance(lesson, estimator), "estimator": boosters.word(estimator),
         "environment": machine.describe(),
     })  # fmt: skip
     headline = {n: f["value"] for n, f in record["report"]["headline"].items() if f["value"] is not None}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oito.catalog.signature import Signature
 from oito.errors import DataError, OitoError, StepFailed, StepTimeout
-from oito.experiments import seeds
+from oito.experiments import boosters, seeds
 from oito.experiments.metrics import Metric
 from oito.experiments.search import Trial, best, search
 from oito.experiments.splits import Split
@@ -74,6 +74,11 @@ class Trainer:
         rows = self.rows[part]
         return Sample(self.signature.frame(self.matrix[rows]), self.truth[rows])
 
+    def _for(self, estimator: Any, part: Part) -> Sample:
+        """Return a part as the estimator takes it."""
+        sample = self.sample(part)
+        return Sample(boosters.shown(estimator, sample.X), sample.y)
+
     def _steady(self, part: Part) -> AbstractContextManager[None]:
         return steady(len(self.rows[part]) * self.matrix.shape[1])
 
@@ -87,13 +92,16 @@ class Trainer:
         if self._fit.call is None:
             return self.plainly(estimator, part)
         with self._steady(part):
-            found = self._fit.call(estimator=estimator, train=self.sample(part), valid=self.sample("valid"))
+            boosters.prepare(estimator, self.sample(part).X)
+            found = self._fit.call(
+                estimator=estimator, train=self._for(estimator, part), valid=self._for(estimator, "valid")
+            )
         if not hasattr(found, "predict"):
             raise StepFailed(
                 f"the fit returned {type(found).__name__}, which does not predict",
                 next="end the function with: return estimator.fit(...)",
             )
-        return found
+        return self._finished(found)
 
     def final(self, estimator: Any) -> Any:
         """Return the estimator that is kept, fitted on all that may be learned from."""
@@ -101,10 +109,14 @@ class Trainer:
 
     def plainly(self, estimator: Any, part: Part) -> Any:
         """Return the estimator after its own `fit`."""
-        sample = self.sample(part)
+        rows, sample = self.sample(part).X, self._for(estimator, part)
+        boosters.prepare(estimator, rows)
         with self._steady(part):
-            self._fit.guarded(estimator.fit, sample.X, sample.y)
-        return estimator
+            self._fit.guarded(estimator.fit, sample.X, sample.y, **boosters.categories(estimator, rows))
+        return self._finished(estimator)
+
+    def _finished(self, fitted: Any) -> Any:
+        return boosters.finished(fitted, self.sample("valid").X, classes=len(self.signature.classes))
 
     def said(self, estimator: Any, rows: Rows) -> Floats:
         """Return an estimator's predictions of rows as metrics take them."""
