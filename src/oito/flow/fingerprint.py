@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from oito.storage.digests import digest
 
 FORMAT = 1
 UNKEYED = frozenset({"shown", "places", "own", "key"})  # for people and speed, not for the digest
-OUTSIDE = frozenset({"inputs"})  # what a definition leaves out
+OUTSIDE = frozenset({"inputs", "partitions"})  # what a definition leaves out
 SOFTWARE = frozenset(
     {"format", "python", "packages"}
 )  # an upgrade is no reason to ask the outside world all over again
@@ -42,6 +42,15 @@ class Cause:
     before: str
     after: str
     place: str = ""
+
+    @property
+    def in_code(self) -> bool:
+        return self.section in {"code", "value"}
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the thing is there before and after."""
+        return bool(self.before and self.after)
 
     @property
     def text(self) -> str:
@@ -120,7 +129,7 @@ def with_inputs(parts: Parts, inputs: Mapping[str, Version]) -> Parts:
 
 def fingerprint(parts: Parts) -> str:
     """Return the SHA-256 over the typed record; the asset's own name is no part of it."""
-    return digest((parts["key"], parts["inputs"]))
+    return digest((parts["key"], parts["inputs"], *([parts["partitions"]] if "partitions" in parts else [])))
 
 
 def definition_digest(parts: Parts, inputs: Mapping[str, str], *, is_external: bool = False) -> str:
@@ -148,7 +157,9 @@ def _neutral(symbol: str, own: str) -> str:
 
 
 def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cause]:
-    """Return the differences between two records, those in the code first."""
+    """Return the differences between two records: first what changed in the code, the innermost thing before what holds it,
+    then in what else went in, and what came or went with such a change last.
+    """
     found: list[Cause] = []
     for section in sorted({*before, *after} - UNKEYED, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
         old, new = before.get(section, {}), after.get(section, {})
@@ -158,7 +169,23 @@ def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cause]:
             ]
         elif old != new:
             found.append(Cause(section, "", str(old), str(new)))
-    return found
+    holding = {above for each in found if each.in_code and each.is_change for above in _holders(each.name)}
+    return sorted(found, key=lambda each: _rank(each, holding))
+
+
+def _rank(cause: Cause, holding: Collection[str]) -> int:
+    """Return 0 for what tells most, 1 for what changed because of something inside of it, 2 for what came or went."""
+    if not cause.in_code:
+        return 0
+    if not cause.is_change:
+        return 2
+    return int(cause.name in holding or " of " in cause.name)
+
+
+def _holders(symbol: str) -> list[str]:
+    """Return the names of what a symbol stands in, the innermost first."""
+    parts = symbol.split(".")
+    return [".".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)]
 
 
 _ORDER = {
@@ -183,7 +210,8 @@ _ORDER = {
 
 
 def _cause(section: str, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Cause:
-    place = after.get("places", {}).get(name) or before.get("places", {}).get(name) or ""
+    places = {**before.get("places", {}), **after.get("places", {})}
+    place = next((places[each] for each in (name, *_holders(name)) if places.get(each)), "")
     if section == "code":
         return Cause(section, name, before["code"].get(name, "")[:8], after["code"].get(name, "")[:8], place)
     word = section.removesuffix("s")
@@ -191,6 +219,8 @@ def _cause(section: str, name: str, before: Mapping[str, Any], after: Mapping[st
         return Cause(word, name, before.get(section, {}).get(name, ""), after[section].get(name, ""))
     key = {"values": name, "declared": f"declared {name}", "inputs": f"inputs {name}"}.get(section, "")
     texts = [side.get("shown", {}).get(key) or side.get(section, {}).get(name, "")[:8] for side in (before, after)]
+    if texts[0] == texts[1]:  # the difference is too deep inside to be shown
+        texts = [f"{text} #{side[section][name][:8]}" for text, side in zip(texts, (before, after), strict=True)]
     return Cause(word, name, texts[0], texts[1], place)
 
 

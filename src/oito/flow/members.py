@@ -1,6 +1,7 @@
 """What belongs to a class: the members that can change a result, without what Python and libraries generate from them."""
 
 import ast
+import sys
 import types
 from collections.abc import Iterator
 from enum import EnumMeta
@@ -35,7 +36,7 @@ def members_of(kind: type, *, written: frozenset[str] | None) -> Iterator[tuple[
         for name, member in members.items():
             yield name, member.value, True
     for name, value in list(vars(kind).items()):
-        if isinstance(value, _SLOTS) or (isinstance(kind, EnumMeta) and _is_of_enum(name, value, kind)):
+        if isinstance(value, _SLOTS) or (isinstance(kind, EnumMeta) and _is_of_enum(name, value, kind, written)):
             continue
         is_code = isinstance(value, _SPECIAL_FUNCTIONS)
         if name.startswith("__") and name.endswith("__") and not is_code:
@@ -54,8 +55,12 @@ def _is_generated(value: object) -> bool:
     return isinstance(function, types.FunctionType) and function.__code__.co_filename.startswith("<")
 
 
-def _is_of_enum(name: str, value: object, kind: type) -> bool:
-    return isinstance(value, kind) or name in kind.__members__ or (name.startswith("_") and name.endswith("_"))  # type: ignore[attr-defined]  # an enum
+def _is_of_enum(name: str, value: object, kind: EnumMeta, written: frozenset[str] | None) -> bool:
+    """Return whether a name on an enum is a member, or machinery that the enum made for itself."""
+    if isinstance(value, kind) or name in kind.__members__:
+        return True
+    is_written = name in written if written is not None else isinstance(value, _SPECIAL_FUNCTIONS)
+    return name.startswith("_") and name.endswith("_") and not is_written
 
 
 def _field_defaults(kind: type) -> Iterator[tuple[str, Any, bool]]:
@@ -68,3 +73,26 @@ def _field_defaults(kind: type) -> Iterator[tuple[str, Any, bool]]:
                 yield f"<default {each.name}>", each.default, True
             if each.default_factory is not dataclasses.MISSING:
                 yield f"<factory {each.name}>", each.default_factory, True
+
+
+def line_inside(kind: type) -> int | None:
+    """Return a line inside a class's body: Python says it from 3.13 on, before that its own methods do."""
+    if "__firstlineno__" in vars(kind):
+        return int(vars(kind)["__firstlineno__"])
+    for member in vars(kind).values():
+        function = getattr(member, "__func__", getattr(member, "fget", member))
+        if isinstance(function, types.FunctionType) and function.__code__.co_qualname.startswith(
+            f"{kind.__qualname__}."
+        ):
+            return function.__code__.co_firstlineno
+    return None
+
+
+def is_current(kind: type) -> bool:
+    """Return whether a class is still what its module calls by its name; classes made inside functions always are."""
+    found: object = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        if name == "<locals>":
+            return True
+        found = getattr(found, name, None)
+    return found is kind

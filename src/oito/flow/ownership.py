@@ -60,6 +60,16 @@ class Owners:
         """Return the owner of the module that a class was made in."""
         return self.of_namespace(namespace_of(kind))
 
+    def is_of_library(self, fn: FunctionType) -> bool:
+        """Return whether a library's function holds nothing of the user's: it is what its name says, or carries nothing."""
+        if not fn.__closure__ and "__wrapped__" not in vars(fn):
+            return True
+        found: object = sys.modules.get(fn.__module__)
+        home = self.of_name(fn.__module__)
+        for name in fn.__qualname__.split("."):
+            found = getattr(found, name, None)
+        return found is fn and home is not None and not home.is_own
+
     def _decide(self, module: str, file: Path | None) -> Owner:
         if file is None:
             top = module.partition(".")[0]

@@ -45,6 +45,7 @@ class Uses:
     references: tuple[Reference, ...]
     imports: tuple[Import, ...]
     texts: tuple[str, ...]  # string constants, for imports by name
+    names: frozenset[str]  # all names of globals and attributes, for the few that reach further than what they name
 
 
 @lru_cache(maxsize=65_536)
@@ -59,7 +60,12 @@ def uses_of(code: CodeType) -> Uses:
     reader.read(code)
     aliases = {each.alias for each in reader.imports} | set(code.co_freevars)
     kept = (r for r in reader.references if r.kind != "local" or r.name in aliases)
-    return Uses(tuple(dict.fromkeys(kept)), tuple(dict.fromkeys(reader.imports)), tuple(dict.fromkeys(reader.texts)))
+    return Uses(
+        tuple(dict.fromkeys(kept)),
+        tuple(dict.fromkeys(reader.imports)),
+        tuple(dict.fromkeys(reader.texts)),
+        frozenset(reader.names),
+    )
 
 
 class _Reader:
@@ -69,8 +75,10 @@ class _Reader:
         self.references: list[Reference] = []
         self.imports: list[Import] = []
         self.texts: list[str] = []
+        self.names: set[str] = set()
 
     def read(self, code: CodeType) -> None:
+        self.names.update(code.co_names)
         held: tuple[Literal["global", "local"], str] | None = None
         path: list[str] = []
         pending: list[str] = []  # attributes taken from the module that is being imported

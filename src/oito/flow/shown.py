@@ -31,10 +31,18 @@ def shown_text(symbol: str, value: object) -> str:
         if name:
             return _cut(f"{getattr(value, '__module__', None) or ''}.{name}".lstrip("."))
     try:
-        text = _REPR.repr(value)
+        text = _state(symbol, value) or _REPR.repr(value)
     except Exception:
         text = type(value).__qualname__
     return _cut(_PASSWORD.sub("://…@", _ADDRESS.sub("", " ".join(text.split()))))
+
+
+def _state(symbol: str, value: object) -> str:
+    """Return a plain object by its class and attributes, "" for what says by itself what it is."""
+    if type(value).__repr__ is not object.__repr__ or not hasattr(value, "__dict__"):
+        return ""
+    inside = ", ".join(f"{name}={shown_text(f'{symbol}.{name}', each)}" for name, each in vars(value).items())
+    return f"{type(value).__qualname__}({inside})"
 
 
 def _cut(text: str) -> str:

@@ -90,11 +90,11 @@ class Source:
         ]
         return max(around, key=lambda node: (node.lineno, node.col_offset), default=None)
 
-    def class_definition(self, qualname: str, *, line: int | None) -> ast.ClassDef | None:
-        """Return a class's tree; `line` is any line inside it, to tell apart classes of one name."""
+    def class_definitions(self, qualname: str, *, line: int | None) -> list[ast.ClassDef]:
+        """Return the trees a class may have been made from; `line` is any line inside it, to tell apart those of one name."""
         written = self.classes.get(qualname, [])
         inside = [node for node in written if line is not None and node.lineno <= line <= (node.end_lineno or 0)]
-        return (inside or written)[-1] if written else None
+        return inside[-1:] or written
 
 
 def source_of(file: str) -> Source | None:

@@ -5,22 +5,20 @@ import builtins
 import hashlib
 import importlib
 import importlib.util
-import sys
 import types
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oito.flow.members import members_of, names_in_body
+from oito.flow.members import is_current, line_inside, members_of, names_in_body
 from oito.flow.ownership import Owners, namespace_of
 from oito.flow.packages import file_of
 from oito.flow.reached import Place, Reached
 from oito.flow.references import Import, Reference, Uses, annotations, chains, class_expressions, uses_of
+from oito.flow.scope import Scope
 from oito.flow.shown import shown_text
-from oito.flow.sourcecode import Source
-from oito.flow.syntax import Definition, bytecode, class_digest, function_digest, module_digest
+from oito.flow.syntax import Definition, annotations_digest, bytecode, class_digest, function_digest, module_digest
 from oito.flow.values import Unkeyable, Values
 
 _WHOLE_MODULE = frozenset({"globals", "eval", "exec"})
@@ -29,19 +27,9 @@ _MODULE_FACTS = frozenset(
     {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__builtins__", "__cached__"}
 ) | {"__path__", "__annotations__", "__annotate__", "__conditional_annotations__", "__warningregistry__"}
 _MISSING = object()
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """Where names are looked up while one symbol is read."""
-
-    symbol: str
-    module: str
-    namespace: Mapping[str, Any]
-    source: Source | None
-    strict: bool = True
-    modules: dict[str, types.ModuleType] = field(default_factory=dict)  # local variables that hold modules
-    declarers: frozenset[str] = frozenset({"oito"})  # packages whose decorators declare: oito, and the asset's plug-in
+# Names by which code learns what nothing else in it names: annotations, and the classes below a class.
+_ANNOTATIONS = frozenset({"__annotations__", "get_type_hints", "get_annotations", "signature", "getfullargspec"})
+_SUBCLASSES = "__subclasses__"
 
 
 class Walk:
@@ -57,7 +45,10 @@ class Walk:
         self._keys = Values(self._refer, opaque=self._pickled)
         self._bound: dict[str, bool] = {}  # names already bound, and whether strictly
         self._queue: deque[Callable[[], None]] = deque()
-        self._scope = _Scope("", "", {}, None)
+        self._scope = Scope("", "", {}, None)
+        self._classes: dict[str, type] = {}  # own classes read so far
+        self._annotated_as: dict[str, str] = {}  # own functions read so far, by the digest of their annotations
+        self._looks_below = self._reads_annotations = False
 
     def start(self, fn: object) -> None:
         """Read everything that `fn` reaches."""
@@ -66,6 +57,8 @@ class Walk:
             self._value(name, fn, strict=True, place=None)
         while self._queue:
             self._queue.popleft()()
+        if self._reads_annotations:
+            self.reached.code.update({f"{symbol}.<annotations>": key for symbol, key in self._annotated_as.items()})
 
     # Tokens: what stands for a function, class or module inside the form of a value.
 
@@ -89,7 +82,7 @@ class Walk:
             return ("code", self._symbol(fn, wanted, lambda symbol: self._read_function(fn, symbol)))
         self.reached.package(self._owners.of_namespace(fn.__globals__))
         name = f"{fn.__globals__.get('__name__')}.{fn.__code__.co_qualname}"
-        if _is_of_library(fn, self._owners):
+        if self._owners.is_of_library(fn):
             return ("package code", name)
         # A library's wrapper around something of the user's: what it holds counts, what is the library's does not.
         return ("code", self._symbol(fn, f"{name} of {fn.__qualname__}", lambda symbol: self._read_wrapper(fn, symbol)))
@@ -123,7 +116,7 @@ class Walk:
         source = self.reached.source(fn.__code__.co_filename)
         kind = type(getattr(vars(fn).get("__oito__"), "spec", None)).__module__.partition(".")[0]
         declarers = frozenset({"oito", kind} - {"builtins"})
-        self._scope = _Scope(
+        self._scope = Scope(
             symbol, self._owners.module_symbol(fn.__globals__), fn.__globals__, source, declarers=declarers
         )
         node = source.definition(fn.__code__) if source else None
@@ -131,8 +124,9 @@ class Walk:
             self.reached.code[symbol] = bytecode(fn.__code__)
             line = fn.__code__.co_firstlineno
         else:
-            self.reached.code[symbol] = function_digest(node, drops=self._is_oito)
+            self.reached.code[symbol] = function_digest(node, drops=self._scope.declares)
             line = node.lineno
+            self._annotated_as[symbol] = annotations_digest(node)
             self._written_around(node)
         self.reached.places[symbol] = (fn.__code__.co_filename, line)
         self.reached.file(fn.__globals__)
@@ -140,7 +134,7 @@ class Walk:
         self._uses(uses_of(fn.__code__))
 
     def _read_wrapper(self, fn: types.FunctionType, symbol: str) -> None:
-        self._scope = _Scope(symbol, "", {}, None, strict=False)
+        self._scope = Scope(symbol, "", {}, None, strict=False)
         self.reached.code[symbol] = hashlib.sha256(fn.__code__.co_qualname.encode()).hexdigest()
         self.reached.places[symbol] = (fn.__code__.co_filename, fn.__code__.co_firstlineno)
         if hasattr(fn, "registry") and hasattr(fn, "dispatch"):  # functools.singledispatch: its cache changes with use
@@ -152,23 +146,36 @@ class Walk:
         namespace = namespace_of(kind)
         file = str(namespace.get("__file__", ""))
         source = self.reached.source(file) if file else None
-        node = source.class_definition(kind.__qualname__, line=_line_inside(kind)) if source else None
-        self._scope = _Scope(symbol, self._owners.module_symbol(namespace), namespace, source)
+        nodes = source.class_definitions(kind.__qualname__, line=line_inside(kind)) if source else []
+        self._scope = Scope(symbol, self._owners.module_symbol(namespace), namespace, source)
         self.reached.file(namespace)
-        bases = [kind.__name__, *(base.__qualname__ for base in kind.__bases__)]
-        self.reached.code[symbol] = class_digest(node) if node else hashlib.sha256(repr(bases).encode()).hexdigest()
-        self.reached.places[symbol] = (file, node.lineno if node else 0)
-        if node is not None:
-            for chain in chains(*class_expressions(node)):
-                self._follow_name(chain[0], chain[1:], strict=False)
+        bases = repr([kind.__name__, *(base.__qualname__ for base in kind.__bases__)])
+        written = "".join(map(class_digest, nodes))
+        self.reached.code[symbol] = (
+            written if len(nodes) == 1 else hashlib.sha256((written or bases).encode()).hexdigest()
+        )
+        if nodes:
+            self.reached.places[symbol] = (file, nodes[-1].lineno)
+        for chain in chains(*(each for node in nodes for each in class_expressions(node))):
+            self._follow_name(chain[0], chain[1:], strict=False)
         self._value(f"{symbol}.<bases>", [type(kind), *kind.__bases__], strict=True, place=None)
-        for name, value, strict in members_of(kind, written=names_in_body(node) if node else None):
+        names = frozenset[str]().union(*map(names_in_body, nodes)) if nodes else None
+        for name, value, strict in members_of(kind, written=names):
             self._bind(f"{symbol}.{name}", value, strict=strict, place=None)
+        self._classes[symbol] = kind
+        if self._looks_below:
+            self._below(symbol, kind)
+
+    def _below(self, symbol: str, kind: type) -> None:
+        """Key the classes below an own class, in the order in which they were made; forgotten ones do not count."""
+        made: list[type] = type.__subclasses__(kind)
+        below = [each for each in made if is_current(each)]
+        self._value(f"{symbol}.<subclasses>", below, strict=False, place=None)
 
     def _read_module(self, namespace: Mapping[str, Any], symbol: str) -> None:
         file = str(namespace.get("__file__") or "")
         source = self.reached.source(file) if file else None
-        self._scope = _Scope(symbol, symbol, namespace, source, strict=False)
+        self._scope = Scope(symbol, symbol, namespace, source, strict=False)
         self.reached.file(namespace)
         if source is not None:
             self.reached.code[symbol] = module_digest(source.tree)
@@ -208,7 +215,7 @@ class Walk:
         if isinstance(node, ast.Lambda):
             return
         for decorator in node.decorator_list:
-            if not self._is_oito(decorator):
+            if not self._scope.declares(decorator):
                 for chain in chains(decorator):
                     self._follow_name(chain[0], chain[1:], strict=False)
         for chain in chains(*annotations(node)):
@@ -228,13 +235,6 @@ class Walk:
         else:
             self.reached.package(self._owners.of_name(getattr(value, "__module__", None) or type(value).__module__))
 
-    def _is_oito(self, decorator: ast.expr) -> bool:
-        name = next(iter(chains(decorator)), ("",))[0]
-        value = self._scope.namespace.get(name)
-        written = self._scope.source.aliases.get(name, "") if self._scope.source else ""
-        home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or written
-        return home.partition(".")[0] in self._scope.declarers
-
     # Names: from a reference in bytecode to what it is bound to.
 
     def _uses(self, uses: Uses) -> None:
@@ -242,6 +242,11 @@ class Walk:
             self._import(each)
         for reference in uses.references:
             self._reference(reference, uses)
+        self._reads_annotations = self._reads_annotations or not _ANNOTATIONS.isdisjoint(uses.names)
+        if _SUBCLASSES in uses.names and not self._looks_below:
+            self._looks_below = True
+            for symbol, kind in list(self._classes.items()):
+                self._below(symbol, kind)
 
     def _reference(self, reference: Reference, uses: Uses) -> None:
         if reference.kind == "local":
@@ -254,6 +259,11 @@ class Walk:
         else:
             if reference.name == "__import__" or "import_module" in (reference.name, *reference.attributes):
                 self._imported_by_name(uses.texts)
+            if self._scope.means_all_modules(reference):
+                self._imported_by_name(uses.texts)
+                if "__name__" in uses.names:
+                    self._module_token(self._scope.namespace)
+                return
             self._follow_name(reference.name, reference.attributes, strict=True)
 
     def _follow_name(self, name: str, attributes: Sequence[str], *, strict: bool) -> None:
@@ -279,6 +289,9 @@ class Walk:
                 return
             self.reached.file(inside)
             module, name = known_as, left.pop(0)
+            if name == "__dict__":
+                self._module_token(inside)
+                return
             try:
                 value = getattr(value, name)
             except AttributeError:
@@ -366,30 +379,8 @@ class Walk:
             self._module_token(inside)
 
 
-def _is_of_library(fn: types.FunctionType, owners: Owners) -> bool:
-    """Return whether a library's function holds nothing of the user's: it is what its name says, or carries nothing."""
-    if not fn.__closure__ and "__wrapped__" not in vars(fn):
-        return True
-    found: object = sys.modules.get(fn.__module__)
-    home = owners.of_name(fn.__module__)
-    for name in fn.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is fn and home is not None and not home.is_own
-
-
 def _loaded(name: str) -> types.ModuleType | None:
     try:
         return importlib.import_module(name)
     except Exception:  # whatever a module raises at import, its text can still be keyed
         return None
-
-
-def _line_inside(kind: type) -> int | None:
-    """Return a line inside a class's body, from its own methods."""
-    for member in vars(kind).values():
-        function = getattr(member, "__func__", getattr(member, "fget", member))
-        if isinstance(function, types.FunctionType) and function.__code__.co_qualname.startswith(
-            f"{kind.__qualname__}."
-        ):
-            return function.__code__.co_firstlineno
-    return None

@@ -40,13 +40,20 @@ def function_digest(node: Definition, *, drops: Callable[[ast.expr], bool]) -> s
     return known[key]
 
 
+def annotations_digest(node: Definition) -> str:
+    """Return the digest of a function's annotations, for code that reads them."""
+    writer = _Writer()
+    if not isinstance(node, ast.Lambda):
+        writer.arguments(node.args, annotated=True, defaults=False)
+        writer.node(node.returns or ast.Constant(...), in_class=False)
+    return writer.digest("annotations")
+
+
 def class_digest(node: ast.ClassDef) -> str:
     """Return the digest of a class's head and statements; its methods are symbols of their own."""
     writer = _Writer()
     writer.class_head(node)
-    for statement in node.body:
-        if not isinstance(statement, Function | ast.ClassDef):
-            writer.node(statement, in_class=True)
+    writer.block([each for each in node.body if not isinstance(each, Function | ast.ClassDef)], in_class=True)
     return writer.digest("class")
 
 

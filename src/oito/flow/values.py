@@ -7,6 +7,7 @@ keyed. What changes with every use (iterators, open files) or cannot be looked i
 import copyreg
 import enum
 import functools
+import gc
 import sys
 import types
 import warnings
@@ -140,7 +141,7 @@ class Values:
                 return self._made_by_code(value)
             raise Unkeyable(path, value) from error
         if isinstance(reduced, str):
-            return ("global", type(value).__module__, reduced)
+            return self._named(value, reduced)
         made, arguments, state, items, pairs = (list(reduced) + [None] * 5)[:5]
         if _is_expression(value) and any(
             mark in each for each in _flat((arguments, state)) for mark in _FUNCTION_MARKS
@@ -153,6 +154,15 @@ class Values:
             None if items is None else self._forms(list(items), path, strict),
             None if pairs is None else [self._pair(pair, path, strict) for pair in pairs],
         )
+
+    def _named(self, value: object, name: str) -> object:
+        """Return the form of what pickling knows by a name alone, such as a function of a compiled module."""
+        home = sys.modules.get(getattr(value, "__module__", None) or type(value).__module__)
+        if not _is_called(value, home, name):
+            home = next((each for each in list(sys.modules.values()) if _is_called(value, each, name)), None)
+        if home is None:  # the name leads nowhere: it was made from something, as `numpy.frompyfunc` does
+            return self._made_by_code(value)
+        return ("global", self._refer(home) if home.__name__ != "builtins" else "", name)
 
     def _state(self, state: Any, path: str, strict: bool) -> object:
         if type(state) is tuple and len(state) == 2 and isinstance(state[1], dict):
@@ -167,6 +177,13 @@ class Values:
     def _made_by_code(self, value: object) -> object:
         self._opaque()
         return ("made by code", type(value).__qualname__)
+
+
+def _is_called(value: object, module: object, name: str) -> bool:
+    found: object = vars(module) if isinstance(module, types.ModuleType) else {}
+    for step, part in enumerate(name.split(".")):
+        found = found.get(part) if step == 0 and isinstance(found, dict) else getattr(found, part, None)
+    return found is value
 
 
 def _is_expression(value: object) -> bool:
@@ -234,6 +251,9 @@ def _wrapped_parts(value: Any) -> tuple[object, ...] | None:
             value.__self__, types.ModuleType
         ):
             return (value.__self__, value.__name__)
-    if type(value).__qualname__ == "Struct" and type(value).__module__ == "_struct":
+    kind = type(value)
+    if (kind.__module__, kind.__qualname__) == ("_struct", "Struct"):
         return (value.format,)
+    if (kind.__module__, kind.__qualname__) == ("functools", "KeyWrapper"):  # it shows its function to nobody else
+        return tuple(gc.get_referents(value))
     return None
