@@ -162,6 +162,7 @@ class _Dataset:
         missed: Literal["", Missed] = "",
         retries: int = 0,
         timeout: str | None = None,
+        memory: str | None = None,
         reads: tuple[str, ...] = (),
         env: tuple[str, ...] = (),
         version: str = "",

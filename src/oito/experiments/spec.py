@@ -118,6 +118,7 @@ def experiment(
     missed: Literal["", Missed] = "",
     retries: int = 0,
     timeout: str | None = None,
+    memory: str | None = None,
     version: str = "",
     description: str = "",
 ) -> Decorator:
@@ -151,6 +152,7 @@ def experiment(
             missed=missed,
             retries=retries,
             timeout=timeout,
+            memory=memory,
             version=version,
             description=description,
         )

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Literal
 from oito.errors import BadInput
 from oito.flow.cron import Cron
 from oito.flow.schedule import MISSED, Missed
-from oito.names import duration
+from oito.names import duration, size_bytes
 
-OPERATIONAL = frozenset({"every", "cron", "after", "missed", "retries", "timeout", "reads", "env", "description"})
+OPERATIONAL = frozenset(
+    {"every", "cron", "after", "missed", "retries", "timeout", "memory", "reads", "env", "description"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class Spec:
     missed: Literal["", Missed] = ""  # what becomes of ticks at which nobody was there; "" is the setting
     retries: int = 0  # further attempts after an error that says it may be retried
     timeout: str | None = None
+    memory: str | None = None  # how much a step may use, where the engine can tell
     reads: tuple[str, ...] = ()  # files that the function reads by itself, relative to the project folder
     env: tuple[str, ...] = ()  # environment variables that the function reads by itself
     version: str = ""  # change it to force a re-run
@@ -63,6 +66,11 @@ class Spec:
                 continue
             if not span:
                 yield f"{name} is no time at all"
+        try:
+            if not size_bytes("1B" if self.memory is None else self.memory):
+                yield "memory is none at all"
+        except BadInput as error:
+            yield f"memory: {error.what} ({error.next})"
         if self.retries < 0:
             yield "retries is negative"
         yield from self._schedule_faults()

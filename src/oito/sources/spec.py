@@ -76,6 +76,7 @@ class _Source:
         missed: Literal["", Missed] = "",
         retries: int = 0,
         timeout: str | None = None,
+        memory: str | None = None,
         version: str = "",
         description: str = "",
     ) -> Decorator: ...
