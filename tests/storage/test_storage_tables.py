@@ -1,6 +1,7 @@
 """Tables of Parquet parts against plain models: append, upsert, time travel, broken and missing parts."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from oito.errors import BadInput, CorruptFile, DataError, MissingColumn, StorageError
-from oito.storage import tables
+from oito.storage import parts, tables
 from oito.storage.contents import LEAF_ROWS, digest_of
 from oito.storage.files import Files
 from oito.storage.frames import as_relation
@@ -170,6 +171,46 @@ def test_upsert_rewrites_only_the_parts_it_touches(files: Files) -> None:
     assert [row["id"] for row in rows(files, changed)] == [1, 2, 3, 4, 5]
     assert tables.upsert(files, changed, {"id": [3], "x": [3.0]}, "id") == changed
     assert_whole(files, changed)
+
+
+@settings(deadline=None, max_examples=15)
+@given(places=st.sets(st.integers(0, 5 * LEAF_ROWS), min_size=1, max_size=6), cuts=st.sets(st.integers(1, 70_000)))
+def test_upsert_knows_the_digest_of_leaves_that_it_did_not_hash_again(
+    tmp_path_factory: pytest.TempPathFactory, places: set[int], cuts: set[int]
+) -> None:
+    files = Files(tmp_path_factory.getbasetemp() / "leaves")
+    whole = pl.DataFrame({"id": range(4 * LEAF_ROWS + 700), "x": 0.5})
+    edges = [0, *sorted(cuts), whole.height]
+    table = tables.write(files, whole[: edges[1]])
+    for start, stop in pairwise(edges[1:]):
+        table = tables.append(files, table, whole[start:stop])
+    batch = pl.DataFrame({"id": sorted(places)}).with_columns(x=pl.when(pl.col("id") % 2 == 0).then(0.5).otherwise(7.0))
+    changed = tables.upsert(files, table, batch, "id")
+    expected = whole.update(batch, on="id", how="full").sort("id")
+    assert changed == Table(
+        changed.parts, **{n: v for n, v in vars(tables.write(files, expected)).items() if n != "parts"}
+    )
+    assert_frame_equal(tables.scan(files, changed).collect(), expected)
+    assert [a == b for a, b in zip(changed.parts, table.parts, strict=False)].count(False) <= len(places)
+
+
+def test_an_append_is_the_same_whether_or_not_the_rows_before_are_at_hand(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grown(there: Files) -> Table:
+        table = tables.write(there, {"id": [0], "name": [None]})
+        for n in range(1, 80):
+            table = tables.append(
+                there, table, {"id": [n] * n, "name": [f"{n} km"] * n, **({"x": [n] * n} if n > 40 else {})}
+            )
+        return table
+
+    at_hand = grown(files)
+    monkeypatch.setattr(parts, "_HELD_BYTES", -1)
+    parts._held._frames.clear()
+    tables._schemas.clear()
+    assert grown(Files(tmp_path / "others")) == at_hand
+    assert_whole(files, at_hand)
 
 
 def test_upsert_may_add_a_column(files: Files) -> None:

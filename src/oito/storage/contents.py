@@ -101,9 +101,13 @@ class TableDigest:
 
     def content(self) -> str:
         """Return the content digest (hex) of all rows so far."""
-        leaves = [bytes.fromhex(leaf) for leaf in self.leaves()]
-        head = [_FORMAT, schema_digest(self._schema), struct.pack("<Q", self.rows)]
-        return hashlib.sha256(_prefixed(head + leaves)).hexdigest()
+        return content_of(self._schema, self.rows, self.leaves())
+
+
+def content_of(schema: Mapping[str, pl.DataType], rows: int, leaves: Iterable[str]) -> str:
+    """Return the content digest (hex) of a table whose leaves are known."""
+    head = [_FORMAT, schema_digest(schema), struct.pack("<Q", rows)]
+    return hashlib.sha256(_prefixed(head + [bytes.fromhex(leaf) for leaf in leaves])).hexdigest()
 
 
 def resume_row(rows: int) -> int:

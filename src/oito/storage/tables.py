@@ -1,32 +1,30 @@
 """Tables as content-addressed Parquet parts: write, append, upsert, scan. Which table is whose version is the catalog's."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from oito.errors import BadInput, DataError, MissingColumn
 from oito.names import did_you_mean
-from oito.storage.contents import LEAF_ROWS, TableDigest, digest_of, dtype_text, resume_row
+from oito.storage.contents import LEAF_ROWS, TableDigest, content_of, digest_of, dtype_text, resume_row
 from oito.storage.files import Files
 from oito.storage.frames import to_frame
+from oito.storage.parts import ROW_GROUP_ROWS, SMALL_ROWS, Part, fitted, gathered, rows_of, scanned, write_part
 
 PART_ROWS = 1_000_000
-_SMALL_ROWS = 8_000
 _SMALL_PARTS = 32
-_ROW_GROUP_ROWS = 131_072
+_SPAN_LEAVES = 64  # hashed again at once, after an upsert
+_GAP_LEAVES = ROW_GROUP_ROWS // LEAF_ROWS  # leaves of one row group are read together anyway
+_KNOWN_SCHEMAS = 512
 
-
-@dataclass(frozen=True)
-class Part:
-    """One Parquet file of a table."""
-
-    digest: str
-    rows: int
-    size_bytes: int
+_Words = tuple[tuple[str, str], ...]
+_schemas: dict[_Words, pl.Schema] = {}  # what a table's schema in words stands for, as seen in this process
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,8 @@ def write(files: Files, frame: Any) -> Table:
     parts = []
     for batch in _batches(rows):
         growing.update(batch)
-        parts.append(_write_part(files, batch))
-    return _table(parts or [_write_part(files, pl.DataFrame(schema=schema))], schema, growing)
+        parts.append(write_part(files, batch))
+    return _table(parts or [write_part(files, pl.DataFrame(schema=schema))], schema, growing)
 
 
 def append(files: Files, table: Table, frame: Any) -> Table:
@@ -109,12 +107,12 @@ def append(files: Files, table: Table, frame: Any) -> Table:
     rows = to_frame(frame)
     old = _schema_of(files, table)
     schema = _union(old, rows.collect_schema())
-    batches = [batch.select(_filled(batch.schema, schema)) for batch in _batches(rows)]
+    batches = [fitted(batch, schema) for batch in _batches(rows)]
     if not batches and schema == old:
         return table
-    parts = [part for part in table.parts if part.rows] + [_write_part(files, batch) for batch in batches]
+    parts = [part for part in table.parts if part.rows] + [write_part(files, batch) for batch in batches]
     if not batches:
-        parts.append(_write_part(files, pl.DataFrame(schema=schema)))  # the newest part always knows every column
+        parts.append(write_part(files, pl.DataFrame(schema=schema)))  # the newest part always knows every column
     growing = _resumed(files, table, schema) if schema == old else _replayed(files, table, schema)
     for batch in batches:
         growing.update(batch)
@@ -138,17 +136,14 @@ def upsert(files: Files, table: Table, frame: Any, key: str | Sequence[str]) -> 
     _check_keys(rows, names)
     old = _schema_of(files, table)
     schema = _union(old, rows.schema)
-    rows = rows.select(_filled(rows.schema, schema))
-    parts, seen = [], []
-    for part in table.parts:
-        fresh, keys = _updated_part(files, part, rows, names, schema)
-        parts.append(part if fresh is None else _write_part(files, fresh))
-        seen.append(keys)
-    new = rows.join(pl.concat(seen), on=names, how="anti", maintain_order="left") if seen else rows
-    changed = Table(tuple(parts), table.schema, table.rows, table.leaves, table.blocks, table.content)
-    if parts != list(table.parts):
-        changed = _table(parts, schema, _replayed(files, changed, schema))
-    return append(files, changed, new) if new.height or schema != old else changed
+    rows = fitted(rows, schema)
+    touched = _touched(files, table, rows.select(names), schema)
+    parts, changed = _replaced(files, table, rows, names, touched, schema)
+    new = rows.join(touched, on=names, how="anti", maintain_order="left")
+    if schema != old:  # then every leaf is another one, and `append` hashes them all
+        return append(files, Table(parts, table.schema, table.rows, (), (), ""), new)
+    upserted = _rehashed(files, table, parts, changed, schema) if changed else table
+    return append(files, upserted, new) if new.height else upserted
 
 
 def scan(files: Files, table: Table) -> pl.LazyFrame:
@@ -158,7 +153,7 @@ def scan(files: Files, table: Table) -> pl.LazyFrame:
         CorruptFile: a part was changed on the disk.
         StorageError: a part is gone.
     """
-    return _scan(files, table.parts, _schema_of(files, table))
+    return scanned(files, table.parts, _schema_of(files, table))
 
 
 def paths(files: Files, table: Table) -> list[Path]:
@@ -173,6 +168,7 @@ def leaf_rows(table: Table, leaf: int) -> range:
 
 def _table(parts: Sequence[Part], schema: pl.Schema, growing: TableDigest) -> Table:
     words = tuple((name, dtype_text(dtype)) for name, dtype in schema.items())
+    _remember(words, schema)
     return Table(tuple(parts), words, growing.rows, growing.leaves(), growing.blocks(), growing.content())
 
 
@@ -184,21 +180,18 @@ def _batches(rows: pl.DataFrame | pl.LazyFrame) -> Iterator[pl.DataFrame]:
         yield from batch.iter_slices(PART_ROWS) if batch.height else ()
 
 
-def _write_part(files: Files, rows: pl.DataFrame) -> Part:
-    # one chunk and fixed row groups, so that the same rows always give the same bytes
-    with files.writing() as path:
-        rows.rechunk().write_parquet(path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, statistics=True)
-        size_bytes = path.stat().st_size
-        return Part(files.adopt(path), rows.height, size_bytes)
-
-
 def _schema_of(files: Files, table: Table) -> pl.Schema:
-    return pl.Schema(pl.read_parquet_schema(files.verify(table.parts[-1].digest)))
+    known = _schemas.get(table.schema)
+    if known is None:
+        known = pl.Schema(pl.read_parquet_schema(files.verify(table.parts[-1].digest)))
+        _remember(table.schema, known)
+    return known
 
 
-def _scan(files: Files, parts: Iterable[Part], schema: pl.Schema) -> pl.LazyFrame:
-    sources = [files.verify(part.digest) for part in parts]
-    return pl.scan_parquet(sources, schema=schema, missing_columns="insert", glob=False)
+def _remember(words: _Words, schema: pl.Schema) -> None:
+    if len(_schemas) >= _KNOWN_SCHEMAS:
+        _schemas.clear()
+    _schemas[words] = schema
 
 
 def _resumed(files: Files, table: Table, schema: pl.Schema) -> TableDigest:
@@ -207,13 +200,13 @@ def _resumed(files: Files, table: Table, schema: pl.Schema) -> TableDigest:
     if first < table.rows:
         ends = list(accumulate(part.rows for part in table.parts))
         tail = [part for part, end in zip(table.parts, ends, strict=True) if end > first]
-        growing.update(_scan(files, tail, schema).collect().tail(table.rows - first))
+        growing.update(gathered(files, tail, schema).tail(table.rows - first))
     return growing
 
 
 def _replayed(files: Files, table: Table, schema: pl.Schema) -> TableDigest:
     growing = TableDigest(schema)
-    for batch in _batches(_scan(files, table.parts, schema)):
+    for batch in _batches(rows_of(files, table.parts, schema)):
         growing.update(batch)
     return growing
 
@@ -221,36 +214,73 @@ def _replayed(files: Files, table: Table, schema: pl.Schema) -> TableDigest:
 def _with_short_tail(files: Files, parts: list[Part], schema: pl.Schema) -> list[Part]:
     """Return the parts with the small ones at the end made into one, once there are too many of them."""
     first = len(parts)
-    while first and parts[first - 1].rows < _SMALL_ROWS:
+    while first and parts[first - 1].rows < SMALL_ROWS:
         first -= 1
     if len(parts) - first <= _SMALL_PARTS:
         return parts
-    return [*parts[:first], _write_part(files, _scan(files, parts[first:], schema).collect())]
+    return [*parts[:first], write_part(files, gathered(files, parts[first:], schema))]
 
 
-def _updated_part(
-    files: Files, part: Part, rows: pl.DataFrame, names: list[str], schema: pl.Schema
-) -> tuple[pl.DataFrame | None, pl.DataFrame]:
-    """Return the part's rows after the upsert, or None when it stays as it is, and those of its keys that `rows` has."""
-    old = _scan(files, [part], schema)
-    touched = old.select(names).join(rows.lazy().select(names), on=names, how="semi").collect()
-    if not touched.height:
-        return None, touched
-    before = old.collect()
-    marked = rows.with_columns(pl.lit(True).alias(_MARK))
-    after = before.select(names).join(marked, on=names, how="left", maintain_order="left")
-    others = [name for name in schema if name not in names]
-    fresh = before.select(
-        *names,
-        *(
-            pl.when(after[_MARK].fill_null(False)).then(after[name]).otherwise(pl.col(name)).alias(name)
-            for name in others
-        ),
-    ).select(list(schema))
-    return (None if digest_of(fresh) == digest_of(before) else fresh), touched
+def _touched(files: Files, table: Table, keys: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Return the rows' places (`_PLACE`) and keys where the table has one of the keys, in the order of the table."""
+    have = rows_of(files, table.parts, schema).select(keys.columns).with_row_index(_PLACE)
+    return have.join(keys.lazy(), on=keys.columns, how="semi").collect().sort(_PLACE)
 
 
-_MARK = "\0is in the batch"
+def _replaced(
+    files: Files, table: Table, rows: pl.DataFrame, names: list[str], touched: pl.DataFrame, schema: pl.Schema
+) -> tuple[tuple[Part, ...], list[int]]:
+    """Return the parts with the touched rows replaced, and the leaves whose rows are others now."""
+    parts, changed = list(table.parts), set[int]()
+    ends = list(accumulate(part.rows for part in parts))
+    places = touched[_PLACE].to_numpy()
+    for number in sorted({bisect_right(ends, place) for place in places.tolist()}):
+        start = ends[number] - parts[number].rows
+        is_here = (places >= start) & (places < ends[number])
+        here = places[is_here] - start
+        before = gathered(files, [parts[number]], schema)
+        fresh = touched.filter(is_here).select(names).join(rows, on=names, how="left", maintain_order="left")
+        fresh = fresh.select(list(schema))
+        if digest_of(fresh) == digest_of(before[here]):
+            continue
+        order = np.arange(before.height)
+        order[here] = before.height + np.arange(fresh.height)
+        parts[number] = write_part(files, pl.concat([before, fresh])[order])
+        changed.update(((here + start) // LEAF_ROWS).tolist())
+    return tuple(parts), sorted(changed)
+
+
+def _rehashed(files: Files, table: Table, parts: tuple[Part, ...], changed: list[int], schema: pl.Schema) -> Table:
+    """Return the table with other parts of the same lengths, hashing only the leaves that changed and those between."""
+    leaves, blocks = list(table.leaves), table.blocks
+    for first, last in _spans(changed):
+        start, stop = first * LEAF_ROWS, min((last + 1) * LEAF_ROWS, table.rows)
+        again = TableDigest(schema)
+        again.update(_slice(files, parts, start, stop, schema))
+        leaves[first : last + 1] = again.leaves()
+        blocks = again.blocks() if stop == table.rows else blocks
+    return Table(parts, table.schema, table.rows, tuple(leaves), blocks, content_of(schema, table.rows, leaves))
+
+
+def _spans(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of runs of numbers, with small gaps closed and none too long."""
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number - last > _GAP_LEAVES or number - first >= _SPAN_LEAVES:
+            yield first, last
+            first = number
+        last = number
+    yield first, last
+
+
+def _slice(files: Files, parts: Sequence[Part], start: int, stop: int, schema: pl.Schema) -> pl.DataFrame:
+    ends = list(accumulate(part.rows for part in parts))
+    near = [(part, end) for part, end in zip(parts, ends, strict=True) if end > start and end - part.rows < stop]
+    offset = start - (near[0][1] - near[0][0].rows)
+    return rows_of(files, [part for part, _ in near], schema).slice(offset, stop - start).collect()
+
+
+_PLACE = "\0place in the table"
 
 
 def _usable(schema: pl.Schema) -> pl.Schema:
@@ -276,10 +306,6 @@ def _union(old: pl.Schema, new: Mapping[str, pl.DataType]) -> pl.Schema:
             next=f"cast it: pl.col({name!r}).cast(pl.{dtype_text(known)}), or write the table anew",
         )
     return pl.Schema(columns)
-
-
-def _filled(have: Mapping[str, pl.DataType], schema: pl.Schema) -> list[pl.Expr]:
-    return [(pl.col(name) if name in have else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()]
 
 
 def _check_columns(have: Sequence[str], needed: Iterable[str]) -> None:
