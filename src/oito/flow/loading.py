@@ -26,6 +26,7 @@ from oito.flow.packages import in_site_folder, in_standard_library
 
 _BEGAN_S = time.time()
 _executed: dict[str, bytes] = {}  # file → the bytes that this process executed last
+_pinned: dict[str, bytes] = {}  # file → the bytes to execute, whatever it holds by now
 _roots: set[Path] = set()  # folders whose modules are loaded by us
 
 
@@ -48,6 +49,11 @@ def sources(loaded: Mapping[str, ModuleType]) -> dict[str, bytes]:
     """Return file → source of modules, as they were executed."""
     files = [str(module.__file__) for module in loaded.values() if getattr(module, "__file__", None)]
     return {file: _executed[file] for file in files if file in _executed}
+
+
+def pin(given: Mapping[str, bytes]) -> None:
+    """Let these be the sources of their files from now on: a worker runs what its run began with, also after an edit."""
+    _pinned.update(given)
 
 
 def activate(root: Path, loaded: Mapping[str, ModuleType]) -> None:
@@ -150,7 +156,7 @@ class _Loader(SourceFileLoader):
     """Compiles the file as it is now and remembers it."""
 
     def get_code(self, fullname: str) -> CodeType:
-        source = self.get_data(self.path)
+        source = _pinned[self.path] if self.path in _pinned else self.get_data(self.path)
         code: CodeType = self.source_to_code(source, self.path)
         _executed[self.path] = source
         return code
