@@ -46,6 +46,13 @@ SETTINGS = (
         choices=("once", "skip", "all"),
     ),
     Setting("scheduled_runs", 4, "Scheduled runs that may be at work at once; further ticks wait.", least=1),
+    Setting(
+        "engine",
+        "inline",
+        "What carries steps out: this process, one after the other, or processes of their own, several at once.",
+        choices=("inline", "processes"),
+    ),
+    Setting("jobs", 0, "Steps that are under way at once in the engine `processes`; 0 is one per core.", least=0),
     Setting("port", 8787, "Port of the pages (oito up)."),
     Setting("serve_port", 8000, "Port of an endpoint (oito serve)."),
     Setting("token", "", "Bearer token that servers ask for; needed to listen beyond this machine."),
