@@ -14,7 +14,7 @@ OitoError
 ├── RunError              a step did not end well                 (RuntimeError, 500)
 │   └── StepFailed, StepTimeout, MemoryExceeded, WorkerDied, StepBlocked, NotReproduced, Overloaded
 ├── Refused               a rule says no                          (PermissionError, 409)
-│   └── GateRefused, TokenNeeded, ForeignCaller
+│   └── GateRefused, ApprovalMissing, TokenNeeded, ForeignCaller
 └── MissingExtra          an optional library is not installed    (ImportError, 501)
 """
 
@@ -240,6 +240,10 @@ class Refused(OitoError, PermissionError):
 
 class GateRefused(Refused):
     """A gate did not let a version pass; no pointer moved."""
+
+
+class ApprovalMissing(Refused):
+    """People who must agree to a release have not done so yet; no pointer moved."""
 
 
 class TokenNeeded(Refused):

@@ -31,6 +31,11 @@ SETTINGS = (
     Setting("home", ".oito", "Folder of the catalog, the data and the journals, relative to the project folder."),
     Setting("environment", "dev", "The environment that commands work in when none is named."),
     Setting("protected", ("production",), "Environments whose pointers move only when the gates agree."),
+    Setting(
+        "approvals",
+        (),
+        'Who must agree before a release, such as "production=1" (people other than the releaser) or "production=cleo".',
+    ),
     Setting("now", "", "A fixed moment that the clock shows instead of the machine's time; empty is the real time."),
     Setting("who", "", "Whose name stands in the events; empty is the name of the account."),
     Setting("seed", 0, "The root of all random seeds."),

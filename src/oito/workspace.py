@@ -15,7 +15,7 @@ from oito.clock import Clock, RealClock, VirtualClock, moment
 from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
-from oito.flow import bundle, pages, release, runner
+from oito.flow import bundle, pages, release, releasing, runner
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
 from oito.flow.project import Project
@@ -28,7 +28,7 @@ from oito.storage.files import Files
 
 def actions() -> list[Action]:
     """Return everything that a person may do, the general first, then kind by kind."""
-    found = [*actions_of(flow_actions), *actions_of(pages), *actions_of(simulation_actions)]
+    found = [*actions_of(flow_actions), *actions_of(releasing), *actions_of(pages), *actions_of(simulation_actions)]
     for kind in kinds():
         found += actions_of(kind.door("actions"))
     return found

@@ -69,12 +69,18 @@ def names(database: Database) -> list[str]:
 
 def at_time(database: Database, environment: str, at: str) -> dict[str, int]:
     """Return asset → version id as the environment stood at the moment `at`."""
+    return {each.asset: each.version for each in standing(database, environment, at) if each.version is not None}
+
+
+def standing(database: Database, environment: str, at: str) -> list[Move]:
+    """Return, for each asset that pointed somewhere at the moment `at`, the move that made it so, by asset."""
     rows = database.read(
-        "SELECT asset, version FROM move WHERE id IN"
-        " (SELECT MAX(id) FROM move WHERE environment = ? AND at <= ? GROUP BY asset) AND version IS NOT NULL",
+        "SELECT environment, asset, version, at, release FROM move WHERE id IN"
+        " (SELECT MAX(id) FROM move WHERE environment = ? AND at <= ? GROUP BY asset) AND version IS NOT NULL"
+        " ORDER BY asset",
         environment, at,
     )  # fmt: skip
-    return {row["asset"]: row["version"] for row in rows}
+    return [Move(**dict(row)) for row in rows]
 
 
 def moves(database: Database, environment: str, asset: str) -> list[Move]:
@@ -111,6 +117,12 @@ def releases(database: Database, environment: str = "") -> list[Release]:
         "SELECT * FROM release WHERE ? = '' OR environment = ? ORDER BY id DESC", environment, environment
     )
     return [_release(row) for row in rows]
+
+
+def current_release(database: Database, environment: str) -> Release | None:
+    """Return the newest release of an environment, a rollback included."""
+    row = database.one("SELECT * FROM release WHERE environment = ? ORDER BY number DESC LIMIT 1", environment)
+    return _release(row) if row else None
 
 
 def _release(row: Row) -> Release:

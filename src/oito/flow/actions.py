@@ -1,4 +1,4 @@
-"""What a person may do with the project as a whole: plan, run, accept, release, roll back, check."""
+"""What a person may do with the project as a whole: plan, run, accept, reproduce, check. Environments are releasing.py's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from oito.catalog import approvals, events, versions
 from oito.catalog.records import Version
 from oito.errors import BadInput, NotReproduced, StorageError
-from oito.flow import pages, release, runner
+from oito.flow import pages, runner
 from oito.flow.action import action
-from oito.flow.plan import SETTLED, Planner
+from oito.flow.entry import SETTLED
+from oito.flow.plan import Planner
 from oito.flow.site import Site
 from oito.settings import SETTINGS, Settings
 from oito.show import Badge, Block, Cell, Facts, Link, Page, Table, Text
@@ -124,73 +125,6 @@ def accept(site: Site, asset: str, *, reason: str) -> Page:
         f"{entry.version.ref} is accepted",
         [Facts([("reason", reason)])],
         {"version": entry.version.ref, "reason": reason},
-    )
-
-
-@action("diff", page="/diff/{target}")
-def diff(site: Site, target: str = "production") -> Page:
-    """Show what a release would change.
-
-    Args:
-        target: the environment that would be released to.
-    """
-    found = release.difference(site, target)
-    rows: list[list[Cell]] = [
-        [
-            d.asset,
-            d.before.ref if d.before else None,
-            d.after.ref if d.after else None,
-            Badge("redefined", "warn") if d.is_redefined else "data",
-        ]
-        for d in found
-    ]
-    table = Table(["asset", target, site.environment, "change"], rows, empty=f"{target} has all of it already")
-    return Page(f"{site.environment} → {target}", [table], {"changes": [d.data() for d in found], "next": None})
-
-
-@action("release", writes=True)
-def release_to(site: Site, target: str = "production", *, message: str = "") -> Page:
-    """Release this environment: ask the gates, then move all pointers of the target at once.
-
-    Args:
-        target: the environment to move.
-        message: what changed, for those who read it later.
-    """
-    made, said = release.release(site, target, message=message)
-    rows: list[list[Cell]] = [[g.name, Badge("passed", "good"), g.text] for g in said]
-    changes: list[list[Cell]] = [
-        [c["asset"], c["before"], c["after"], "redefined" if c["redefined"] else "data"] for c in made.record["changes"]
-    ]
-    blocks: list[Block] = [
-        Facts(
-            [
-                ("release", made.number),
-                ("environment", target),
-                ("at", made.at),
-                ("who", made.who),
-                ("message", message),
-            ]
-        ),
-        Table(["gate", "verdict", "why"], rows, title="Gates", empty="no gates"),
-        Table(["asset", "before", "after", "change"], changes, title="Changed"),
-    ]
-    return Page(
-        f"released {target} {made.number}", blocks, {"number": made.number, "environment": target, **made.record}
-    )
-
-
-@action("rollback", writes=True)
-def rollback(site: Site, target: str = "production", *, to: int | None = None) -> Page:
-    """Put an environment back to where it stood before its newest release, in one transaction.
-
-    Args:
-        target: the environment.
-        to: the number of an earlier release; by default the one before the newest.
-    """
-    made = release.rollback(site, target, to=to)
-    facts = Facts([("release", made.number), ("environment", target), ("back to", made.record["rollback_to"])])
-    return Page(
-        f"{target} is back at release {made.record['rollback_to']}", [facts], {"number": made.number, **made.record}
     )
 
 

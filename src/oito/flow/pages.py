@@ -1,4 +1,4 @@
-"""Pages about everything: the loop, an asset, a version, lineage, runs, releases, events. Only looks, never changes."""
+"""Pages about everything: the loop, an asset, a version, lineage, runs, events. Only looks, never changes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oito.catalog import environments, events, lineage, runs, versions
+from oito.catalog import events, lineage, runs, versions
 from oito.catalog.records import Version
 from oito.errors import UnknownAsset
 from oito.flow.action import action
-from oito.flow.plan import Entry, Planner, State
+from oito.flow.entry import Entry, State
+from oito.flow.plan import Planner
 from oito.flow.project import Asset
 from oito.flow.site import Site
 from oito.names import did_you_mean
@@ -143,39 +144,6 @@ def log(site: Site, run: str) -> Page:
     )
 
 
-@action("releases", page="/releases")
-def releases(site: Site) -> Page:
-    """List the releases, newest first, with what each changed and what the gates said."""
-    found = environments.releases(site.catalog.rows)
-    rows: list[list[Cell]] = [
-        [r.number, r.environment, r.at, r.who, r.message, len(r.record.get("changes", [])), r.bundle[:12]]
-        for r in found
-    ]
-    blocks: list[Block] = [
-        Table(
-            ["number", "environment", "at", "who", "message", "changes", "source"],
-            rows,
-            title="Releases",
-            empty="nothing was released yet",
-        )
-    ]
-    if found:
-        changed: list[list[Cell]] = [
-            [_asset_link(c["asset"]), c["before"], c["after"], Badge("redefined", "warn") if c["redefined"] else "data"]
-            for c in found[0].record.get("changes", [])
-        ]
-        said: list[list[Cell]] = [
-            [g["gate"], Badge("passed", "good") if g["passed"] else Badge("refused", "bad"), g["text"]]
-            for g in found[0].record.get("gates", [])
-        ]
-        title = f"release {found[0].number} of {found[0].environment}"
-        blocks += [
-            Table(["asset", "before", "after", "change"], changed, title=f"Changed by {title}"),
-            Table(["gate", "verdict", "why"], said, title="Gates"),
-        ]
-    return Page("Releases", blocks, {"releases": [vars(r) for r in found], "next": None})
-
-
 @action("events", page="/events")
 def events_page(site: Site, *, about: str = "", before: int | None = None, limit: int = 100) -> Page:
     """List what happened, newest first.
@@ -188,31 +156,6 @@ def events_page(site: Site, *, about: str = "", before: int | None = None, limit
     found = events.listed(site.catalog.rows, subject=about, before=before, limit=limit)
     following = found[-1].id if len(found) == limit else None
     return Page("Events", [_events_table(found, "")], {"events": [vars(event) for event in found], "next": following})
-
-
-@action("environments", page="/environments")
-def environments_page(site: Site, *, at: str = "") -> Page:
-    """Show every environment and what it points at, now or at a moment of the past.
-
-    Args:
-        at: a moment, such as 2013-11-01T06:30; empty is now.
-    """
-    from oito.clock import moment, text
-
-    when = text(moment(at)) if at else "9999"
-    names = environments.names(site.catalog.rows)
-    maps = {name: environments.at_time(site.catalog.rows, name, when) for name in names}
-    known = versions.by_ids(site.catalog.rows, {v for each in maps.values() for v in each.values()})
-    assets = list(dict.fromkeys([*site.project.assets, *(a for each in maps.values() for a in each)]))
-    rows: list[list[Cell]] = [
-        [_asset_link(a), *(_version_link(known.get(maps[n].get(a, 0))) for n in names)] for a in assets
-    ]
-    data = {name: {asset: known[v].ref for asset, v in each.items()} for name, each in maps.items()}
-    return Page(
-        "Environments" + (f" at {at}" if at else ""),
-        [Table(["asset", *names], rows)],
-        {"environments": data, "next": None},
-    )
 
 
 def version_page(site: Site, version: Version) -> Page:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from oito.catalog import approvals, environments, versions
+from oito.catalog.approvals import Approval
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.errors import BadInput, Refused, UnknownEnvironment
 from oito.flow import bundle, loading, triggers
-from oito.flow.plan import SETTLED, Entry, Planner
+from oito.flow.approvals import missing_error, rule
+from oito.flow.entry import SETTLED, Entry
+from oito.flow.plan import Planner
 from oito.flow.runner import gates, refusal
 from oito.flow.site import Gate, Site
 
@@ -34,9 +39,59 @@ class Difference:
         return {"asset": self.asset, "before": before, "after": after, "redefined": self.is_redefined}
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """What a release would do: its changes, the source it would store, and the release of the target it would follow.
+
+    `digest` names just that. It stays while the target collects and computes by itself, and is another one as soon as
+    something else would come in: another version, another line of source, or all of it on top of another release.
+    """
+
+    target: str
+    changes: tuple[Difference, ...]
+    source: str
+    follows: int
+
+    @property
+    def digest(self) -> str:
+        coming = [
+            [c.asset, c.after.ref if c.after else None, c.after.content if c.after else None] for c in self.changes
+        ]
+        told = json.dumps([self.target, sorted(coming), self.source, self.follows])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
 def difference(site: Site, target: str) -> list[Difference]:
     """Return what would change in `target` if the site's environment were released to it."""
     return _differences(site, _goal(site, target), environments.pointed(site.catalog.rows, target))
+
+
+def proposal(site: Site, target: str) -> Proposal:
+    """Return what a release of the site's environment to `target` would do now; nothing is stored."""
+    source = bundle.digest(site.project.root, site.files, loaded=loading.sources(site.project.modules))
+    return _proposal(site, target, difference(site, target), source)
+
+
+def approve(site: Site, target: str, *, note: str = "", seen: str = "") -> Proposal:
+    """Write down that the site's person agrees to what a release would do now, and return what that is.
+
+    Args:
+        seen: the beginning of the digest of the proposal that the person looked at.
+
+    Raises:
+        Refused: the proposal is another one by now, or cannot be released as it is.
+    """
+    _check_made(site)
+    found = proposal(site, target)
+    if not found.digest.startswith(seen):
+        raise Refused(
+            f"what would be released to {target} has changed since it was looked at",
+            known=f"it was {seen}, it is {found.digest[:12]}", next=f"look again: oito diff {target}",
+        )  # fmt: skip
+    with site.catalog.change() as change:
+        approvals.approve(change.rows, Approval(target, found.digest, change.who, change.at, note))
+        change.event("approved", target, proposal=found.digest, note=note, changes=len(found.changes))
+    return found
 
 
 def release(site: Site, target: str, *, message: str = "") -> tuple[Release, list[Gate]]:
@@ -49,6 +104,7 @@ def release(site: Site, target: str, *, message: str = "") -> tuple[Release, lis
     Raises:
         BadInput: the target is the environment itself.
         Refused: something was not made by today's definitions, or the target moved meanwhile; the text says which.
+        ApprovalMissing: people who must agree to just this have not done so.
         GateRefused: a gate said no; no pointer moved.
     """
     if target == site.environment:
@@ -59,14 +115,17 @@ def release(site: Site, target: str, *, message: str = "") -> tuple[Release, lis
     own = environments.pointed(site.catalog.rows, site.environment)
     wanted, theirs = _goal(site, target), environments.pointed(site.catalog.rows, target)
     changes, goal = _differences(site, wanted, theirs), site.within(target)
+    project = site.project
+    source = bundle.keep(project.root, site.files, loaded=loading.sources(project.modules))
+    proposed = _proposal(site, target, changes, source)
+    agreed = _agreed(site, proposed)
     said = _asked(goal, [change.after for change in changes if change.after is not None])
     pointers = {name: version.id for name, version in wanted.items()}
-    project = site.project
     record = {
         "pointers": pointers, "changes": [c.data() for c in changes], "gates": [gate.data() for gate in said],
+        "proposal": proposed.digest, "approvals": [asdict(each) for each in agreed], "from": site.environment,
         "assets": triggers.declared(project),
     }  # fmt: skip
-    source = bundle.keep(project.root, site.files, loaded=loading.sources(project.modules))
     made = _move(
         goal, pointers, message=message, source=source, record=record, seen=theirs, released=site.environment, own=own
     )
@@ -111,8 +170,7 @@ def rollback(site: Site, target: str, *, to: int | None = None) -> Release:
 
 def current_release_of(catalog: Catalog, target: str) -> Release | None:
     """Return the newest release of an environment, a rollback included."""
-    history = environments.releases(catalog.rows, target)
-    return history[0] if history else None
+    return environments.current_release(catalog.rows, target)
 
 
 def settle(site: Site) -> None:
@@ -157,6 +215,20 @@ def _asked(goal: Site, candidates: Sequence[Version]) -> list[Gate]:
             raise refusal(version, refusals)
         said += told
     return said
+
+
+def _proposal(site: Site, target: str, changes: Sequence[Difference], source: str) -> Proposal:
+    last = current_release_of(site.catalog, target)
+    return Proposal(target, tuple(changes), source, last.number if last else 0)
+
+
+def _agreed(site: Site, proposed: Proposal) -> list[Approval]:
+    """Return who agreed to a proposal, or raise when somebody who must has not."""
+    given = approvals.approvals(site.catalog.rows, proposed.target, proposed.digest)
+    asked = rule(site.settings, proposed.target)
+    if asked.missing(given, releaser=site.catalog.who):
+        raise missing_error(asked, given, target=proposed.target, proposal=proposed.digest, releaser=site.catalog.who)
+    return given
 
 
 def _check_made(site: Site) -> None:

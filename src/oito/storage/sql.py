@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from oito.errors import CatalogBusy, StorageError, StorageFull
+from oito.storage.manifest import Manifest, Statement
 
 Row = sqlite3.Row
 BUSY_S = 30.0
@@ -23,18 +24,27 @@ _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_S
 
 
 class Transaction:
-    """Statements that are kept together."""
+    """Statements that are kept together; `done` are those that the database's manifest has to know."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.done: list[Statement] = []
 
     def run(self, sql: str, *values: Any) -> int:
         """Carry out one statement; return the id of the row it inserted, if it did."""
-        return self._connection.execute(sql, values).lastrowid or 0
+        identity = self._connection.execute(sql, values).lastrowid or 0
+        self.done.append((sql, values, identity))
+        return identity
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Carry out one statement for each row of values."""
         if rows:
             self._connection.executemany(sql, rows)
+            self.done.append((sql, rows, -1))
+
+    def passing(self, sql: str, *values: Any) -> int:
+        """Carry out one statement on rows that mean nothing after a crash, such as signs of life; return how many changed."""
+        return self._connection.execute(sql, values).rowcount
 
     def read(self, sql: str, *values: Any) -> list[Row]:
         return self._connection.execute(sql, values).fetchall()
@@ -52,6 +62,7 @@ class Database:
         self._local = threading.local()
         self._writing = threading.RLock()
         self._opened: set[sqlite3.Connection] = set()
+        self._manifest: Manifest | None = None
         with _mapped(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -82,19 +93,42 @@ class Database:
         with self._writing, _mapped(self.path):
             connection = self._connection()
             if connection.in_transaction:  # an outer block of the same thread owns the commit
-                yield Transaction(connection)
+                yield self._local.transaction
                 return
             connection.execute("BEGIN IMMEDIATE")
+            self._local.transaction = transaction = Transaction(connection)
             try:
-                yield Transaction(connection)
+                yield transaction
+                if self._manifest and transaction.done:
+                    self._manifest.keep(connection, transaction.done)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 
+    def keep_manifest(self, *, is_new: bool = False) -> None:
+        """From now on write every transaction into the manifest beside the file; `is_new` says that the file began empty."""
+        self._manifest = Manifest(self.path, is_new=is_new)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all reads of this thread inside the block see one state, whatever others write meanwhile; write nothing in it."""
+        with _mapped(self.path):
+            connection = self._connection()
+            if connection.in_transaction:  # an outer block gives one state already
+                yield
+                return
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.execute("COMMIT")
+
     def close(self) -> None:
         """Close the connections of every thread."""
+        if self._manifest:
+            self._manifest.close()
         for connection in list(self._opened):
             connection.close()
         self._opened.clear()
