@@ -10,9 +10,9 @@ OitoError
 ├── DataError             data broke a promise                    (ValueError, 422)
 │   └── CheckFailed, ContractBroken, MissingColumn, EmptySource, LeakFound, SchemaChanged
 ├── StorageError          bytes or rows cannot be kept or trusted (OSError, 500)
-│   └── CorruptFile, StorageFull, CatalogTooNew, CatalogBusy
+│   └── CorruptFile, StorageFull, VersionFreed, CatalogTooNew, CatalogBusy, CatalogLost
 ├── RunError              a step did not end well                 (RuntimeError, 500)
-│   └── StepFailed, StepTimeout, MemoryExceeded, WorkerDied, StepBlocked, NotReproduced, Overloaded
+│   └── StepFailed, StepTimeout, MemoryExceeded, WorkerDied, PartitionsFailed, StepBlocked, NotReproduced, Overloaded
 ├── Refused               a rule says no                          (PermissionError, 409)
 │   └── GateRefused, ApprovalMissing, TokenNeeded, ForeignCaller
 └── MissingExtra          an optional library is not installed    (ImportError, 501)
@@ -192,6 +192,16 @@ class CatalogBusy(StorageError):
     status, may_retry = 503, True
 
 
+class CatalogLost(StorageError):
+    """The catalog's file is gone or damaged; its manifest beside it is what it can be built from again."""
+
+
+class VersionFreed(StorageError):
+    """A version's bytes were given back; what it was and what it was made from is still known."""
+
+    status = 410
+
+
 class RunError(OitoError, RuntimeError):
     """A step did not end well."""
 
@@ -216,6 +226,10 @@ class WorkerDied(RunError):
     """The process that a step ran in ended before the step did."""
 
     may_retry = True
+
+
+class PartitionsFailed(RunError):
+    """Several partitions of an asset failed; the others are kept."""
 
 
 class StepBlocked(RunError):

@@ -11,9 +11,10 @@ from typing import Any
 from oito.catalog import environments, events, versions
 from oito.catalog.records import Version
 from oito.clock import Clock, text
-from oito.errors import UnknownAsset, UnknownEnvironment, UnknownVersion
+from oito.errors import CatalogLost, UnknownAsset, UnknownEnvironment, UnknownVersion
 from oito.names import did_you_mean, reference
-from oito.storage.migrations import migrate
+from oito.storage.manifest import folder_of, segments
+from oito.storage.migrations import form_of, migrate
 from oito.storage.sql import Database, Transaction
 
 
@@ -52,8 +53,7 @@ class Catalog:
         self.who = who or _account()
         self.protected = protected
         self.base = base or (protected[0] if protected else "")
-        self.rows = Database(folder / "catalog.db")
-        migrate(self.rows)
+        self.rows = opened(folder)
 
     @contextmanager
     def change(self) -> Iterator[Change]:
@@ -110,6 +110,33 @@ class Catalog:
             "fingerprint": version.fingerprint, "content": version.content,
             "metrics": versions.metrics(self.rows, version.id), "record": dict(version.record),
         }  # fmt: skip
+
+
+def opened(folder: Path) -> Database:
+    """Return the catalog's file of a folder in today's form, with its manifest beside it.
+
+    Raises:
+        CatalogLost: the file is gone or empty, while its manifest tells of what was in it.
+    """
+    path = folder / "catalog.db"
+    is_told_of = bool(segments(folder_of(path)))  # before the file is looked at: another process may be making both
+    if is_told_of and not path.exists():
+        raise _lost(path)
+    rows = Database(path)
+    is_new = form_of(rows) == 0
+    if is_told_of and is_new:
+        rows.close()
+        raise _lost(path)
+    migrate(rows)
+    rows.keep_manifest(is_new=is_new)
+    return rows
+
+
+def _lost(path: Path) -> CatalogLost:
+    return CatalogLost(
+        "the catalog is gone", where=str(path), known="its manifest is there, so it can be built again; nothing was changed",
+        next="oito repair",
+    )  # fmt: skip
 
 
 def _account() -> str:

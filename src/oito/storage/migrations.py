@@ -207,6 +207,14 @@ STEPS = (
         FROM accepted a, (SELECT DISTINCT environment FROM move) e;
     DROP TABLE accepted;
     """,
+    """
+    CREATE TABLE manifest (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        segment INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        tip TEXT NOT NULL
+    );
+    """,
 )
 
 
@@ -216,10 +224,10 @@ def migrate(database: Database) -> None:
     Raises:
         CatalogTooNew: a newer oito wrote the file; nothing was changed.
     """
-    if _form(database) == len(STEPS):
+    if form_of(database) == len(STEPS):
         return
     with database.write() as change:
-        form = _form(database)
+        form = form_of(database)
         if form > len(STEPS):
             raise CatalogTooNew(
                 f"the catalog has form {form} and this oito knows forms up to {len(STEPS)}",
@@ -233,6 +241,7 @@ def migrate(database: Database) -> None:
         change.run(f"PRAGMA user_version={len(STEPS)}")
 
 
-def _form(database: Database) -> int:
+def form_of(database: Database) -> int:
+    """Return how many steps the file has had; 0 is an empty one."""
     row = database.one("PRAGMA user_version")
     return int(row[0]) if row else 0
