@@ -18,8 +18,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY)  ## every figure, as a ratio to its floor or rival in the same run
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(READY)  ## every figure as a ratio to its floor or rival in the same run; one table at the end
+	$(BIN)/python benchmarks/table.py
 
 # Every package is pinned with its hashes; pip refuses anything else. One file serves Python 3.11 and newer.
 $(READY): constraints.txt pyproject.toml

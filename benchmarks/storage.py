@@ -1,4 +1,4 @@
-"""What storage costs: the digest of a table beside bare SHA-256, and a small commit into a short and into a long table."""
+"""What storage costs: digests beside bare SHA-256, small commits into a short and a long table, a small upsert into a large one."""
 
 import hashlib
 import statistics
@@ -10,59 +10,125 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from table import report
 
+from oito.catalog import versions
+from oito.catalog.catalog import Catalog
+from oito.catalog.records import NewVersion
+from oito.clock import RealClock
+from oito.flow.stored import digests
 from oito.storage import tables
 from oito.storage.contents import digest_of
 from oito.storage.files import Files
+from oito.storage.sql import Database
 
 _ROWS = 2_000_000
-_APPENDS = 1_000
+_COMMITS = 1_000
+_TURNS = 100
+_BATCH = pl.DataFrame({"id": range(100), "x": [0.5] * 100, "name": ["rides"] * 100})
 
 
 def main() -> None:
-    """Print every figure as a ratio to something measured in the same run."""
+    """Report every figure as a ratio to something measured in the same run."""
     source = np.random.default_rng(8)
     numeric = pl.DataFrame({f"x{n}": source.random(_ROWS) for n in range(8)} | {"id": np.arange(_ROWS)})
     _digest("numbers", numeric, [column.to_numpy() for column in numeric.get_columns()])
     text = pl.DataFrame({"name": numeric["id"].cast(pl.String) + " flights"})
     _digest("text", text, ["".join(text["name"].to_list()).encode()])
     with tempfile.TemporaryDirectory() as folder:
-        _commits(Files(Path(folder)))
+        _commits(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        _upsert(Files(Path(folder)), numeric)
+
+
+class Stream:
+    """A table that grows by commits as a source's does: bytes, then version, edge, fingerprint, pointer and event at once."""
+
+    def __init__(self, catalog: Catalog, files: Files, asset: str) -> None:
+        self.catalog, self.files, self.asset = catalog, files, asset
+        self.table, self.last, self.number = tables.write(files, _BATCH), 0, 0
+
+    def commit(self, rows: pl.DataFrame) -> float:
+        """Return the milliseconds of one commit."""
+        began = time.perf_counter()
+        self.number += 1
+        self.table = tables.append(self.files, self.table, rows)
+        stored = {"rows": self.table.data()}
+        new = NewVersion(
+            self.asset, "source", fingerprint=hashlib.sha256(f"{self.asset} {self.number}".encode()).hexdigest(),
+            definition="d" * 64, content=self.table.content, parts={"code": {"project.rides": "c" * 64}, "n": self.number},
+            inputs=[("before", self.last)] if self.last else [], rows=self.table.rows, size_bytes=self.table.size_bytes,
+            record={"cursor": self.number, "added": 100}, tables=stored, metrics={"rows": self.table.rows, "added": 100},
+            digests=digests(stored, {}),
+        )  # fmt: skip
+        with self.catalog.change() as change:
+            self.last = versions.insert(change.rows, new, at=change.at, environment="dev", run="r-1")
+            change.move("dev", self.asset, self.last)
+            change.event("made", f"{self.asset}:v{self.number}", content=new.content)
+        return 1000 * (time.perf_counter() - began)
+
+
+def _commits(root: Path) -> None:
+    """Grow one table to 1,000 commits, then commit in turns to it and to a new one, so that both meet the same machine."""
+    catalog, files = Catalog(root, RealClock(), who="bench"), Files(root / "files")
+    long = Stream(catalog, files, "long")
+    for n in range(_COMMITS - _TURNS):
+        long.commit(_BATCH.with_columns(pl.col("id") + n * 100))
+    late, early, floors = [], [], []
+    database = Database(root / "floor.db")
+    database.one("CREATE TABLE t (x)")
+    for turn in range(_TURNS):
+        if turn % 20 == 0:
+            short = Stream(catalog, files, f"short{turn}")
+        rows = _BATCH.with_columns(pl.col("id") + (_COMMITS + turn) * 100)
+        late.append(long.commit(rows))
+        early.append(short.commit(rows.with_columns(pl.col("x") + turn)))
+        floors.append(_ms(lambda: _floor(files, database)))
+    at_end, at_start = statistics.median(late), statistics.median(early)
+    told = f"100-row commit with its lineage, after {_COMMITS:,}"
+    report(told, at_end, "a synced file, a row", statistics.median(floors), at_most=3.0)
+    report("the same, the slowest of a hundred left out", float(np.quantile(late, 0.99)), "the usual one", at_end)
+    report(f"a commit after {_COMMITS:,}", at_end, "one of the first 20", at_start, at_most=round(1.2 * at_start, 2))
+    print(f"{len(long.table.parts)} parts after {_COMMITS:,} commits; last/first {at_end / at_start:.2f}, aim ≤ 1.2")
+
+
+def _upsert(files: Files, frame: pl.DataFrame) -> None:
+    table = None
+
+    def write() -> None:
+        nonlocal table
+        table = tables.write(files, frame)
+
+    whole = _ms(write)
+    assert table is not None
+    batch = frame[:100].with_columns(x0=pl.lit(2.0))
+    tables.upsert(files, table, batch[:1], "id")
+    report(
+        "upsert of 100 rows into 2 million", _ms(lambda: tables.upsert(files, table, batch, "id")), "writing all", whole
+    )
 
 
 def _digest(name: str, frame: pl.DataFrame, raw: Sequence[Any]) -> None:
     size = sum(memoryview(each).nbytes for each in raw) / 1e6
-    floor = size / _best(lambda: [hashlib.sha256(each).digest() for each in raw])
-    ours = size / _best(lambda: digest_of(frame))
-    print(f"digest of {name:<8} {ours:7,.0f} MB/s; SHA-256 alone {floor:,.0f} MB/s; ratio {ours / floor:.2f}")
+    floor = size / (_best(lambda: [hashlib.sha256(each).digest() for each in raw]) / 1000)
+    ours = size / (_best(lambda: digest_of(frame)) / 1000)
+    report(f"digest of {name}", ours, "SHA-256 alone", floor, unit="MB/s", more_is_better=True)
 
 
-def _commits(files: Files) -> None:
-    batch = pl.DataFrame({"id": range(100), "x": [0.5] * 100, "name": ["rides"] * 100})
-    table = tables.write(files, batch)
-    spent_ms = []
-    for n in range(_APPENDS):
-        rows = batch.with_columns(pl.col("id") + n * 100)
-        begun = time.perf_counter()
-        table = tables.append(files, table, rows)
-        spent_ms.append(1000 * (time.perf_counter() - begun))
-    first, last = statistics.median(spent_ms[:20]), statistics.median(spent_ms[-20:])
-    floor = 1000 * _best(lambda: files.put(time.time_ns().to_bytes(8, "little") * 300), times=20)
-    print(
-        f"100-row commit       {first:.2f} ms around append 10, {last:.2f} ms around {_APPENDS}; last/first {last / first:.2f}"
-    )
-    print(
-        f"                     p99 {np.quantile(spent_ms, 0.99):.1f} ms; one synced file alone {floor:.2f} ms; {len(table.parts)} parts"
-    )
+def _floor(files: Files, database: Database) -> None:
+    files.put(time.time_ns().to_bytes(8, "little") * 300)
+    with database.write() as change:
+        change.run("INSERT INTO t VALUES (1)")
 
 
 def _best(work: Callable[[], object], *, times: int = 3) -> float:
-    spent = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - begun)
-    return min(spent)
+    return min(_ms(work) for _ in range(times))
+
+
+def _ms(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def test_an_append_is_the_same_whether_or_not_the_rows_before_are_at_hand(
 
     at_hand = grown(files)
     monkeypatch.setattr(parts, "_HELD_BYTES", -1)
-    parts._held._frames.clear()
+    parts.held._frames.clear()
     tables._schemas.clear()
     assert grown(Files(tmp_path / "others")) == at_hand
     assert_whole(files, at_hand)

@@ -64,7 +64,7 @@ class TableDigest:
         self._schema = pl.Schema(schema)
         self._leaves = [bytes.fromhex(leaf) for leaf in leaves][: rows // LEAF_ROWS]
         self._blocks = [bytes.fromhex(block) for block in blocks]
-        self._rest = pl.DataFrame(schema=self._schema)
+        self.rest: pl.DataFrame | None = None  # the rows behind the last whole block
         self._last: list[bytes] | None = None
         self.rows = resume_row(rows)
 
@@ -78,15 +78,15 @@ class TableDigest:
             raise BadInput("rows of another schema cannot join a table's digest", known=f"{self._schema}")
         self.rows += frame.height
         self._last = None
-        if self._rest.height:
-            frame = pl.concat([self._rest, frame])
+        if self.rest is not None and self.rest.height:
+            frame = pl.concat([self.rest, frame])
         whole = frame.height - frame.height % BLOCK_ROWS
         for start in range(0, whole, _SPAN_ROWS):
             self._blocks += _block_digests(frame.slice(start, min(_SPAN_ROWS, whole - start)))
             while len(self._blocks) >= LEAF_BLOCKS:
                 self._leaves.append(_joined(self._blocks[:LEAF_BLOCKS]))
                 del self._blocks[:LEAF_BLOCKS]
-        self._rest = frame.slice(whole)
+        self.rest = frame.slice(whole)
 
     def blocks(self) -> tuple[str, ...]:
         """Return the digests (hex) of the whole blocks in the unfinished leaf; at most 15."""
@@ -95,7 +95,7 @@ class TableDigest:
     def leaves(self) -> tuple[str, ...]:
         """Return the digest (hex) of each leaf of 16,384 rows; the last one may be shorter."""
         if self._last is None:
-            self._last = _block_digests(self._rest) if self._rest.height else []
+            self._last = _block_digests(self.rest) if self.rest is not None and self.rest.height else []
         last = self._blocks + self._last
         return tuple(leaf.hex() for leaf in self._leaves + ([_joined(last)] if last else []))
 
@@ -183,8 +183,8 @@ def _canonical(column: pl.Series) -> _Column:
     if isinstance(dtype, pl.Array):
         column, dtype = column.arr.to_list(), pl.List(dtype.inner)
     if isinstance(dtype, pl.List):
-        lengths = _no_null(column.list.len())
-        return _Runs(valid, *_cuts(lengths), _canonical(column.filter(lengths > 0).explode()))
+        lengths = _no_null(column.list.len()).rechunk().to_numpy()
+        return _Runs(valid, *_cuts(lengths), _canonical(column.filter(pl.Series(lengths > 0)).explode()))
     if isinstance(dtype, pl.Object):
         raise BadInput(
             f"column {column.name!r} holds Python objects",
@@ -206,8 +206,12 @@ def _numbers(valid: _Mask, column: pl.Series) -> _Column:
 
 
 def _text(valid: _Mask, column: pl.Series) -> _Column:
-    lengths = _no_null(column.bin.size())
-    utf8 = column.filter(lengths > 0).cast(pl.List(pl.UInt8)).explode()
+    if len(column) <= BLOCK_ROWS:  # the engine takes longer to begin than these few rows take here
+        items = [item or b"" for item in column.to_list()]
+        joined = np.frombuffer(b"".join(items), dtype=np.uint8)
+        return _Runs(valid, *_cuts(np.fromiter(map(len, items), np.uint32, len(items))), _Numbers(None, joined))
+    lengths = _no_null(column.bin.size()).rechunk().to_numpy()
+    utf8 = column.filter(pl.Series(lengths > 0)).cast(pl.List(pl.UInt8)).explode()
     return _Runs(valid, *_cuts(lengths), _Numbers(None, utf8.rechunk().to_numpy()))
 
 
@@ -223,9 +227,9 @@ def _parts(column: pl.Series, valid: _Mask) -> list[pl.Series]:
     return [part.to_frame("part").select(pl.when(mask).then(pl.col("part"))).to_series() for part in parts]
 
 
-def _cuts(lengths: pl.Series) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _cuts(lengths: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the length of each row and, with one more item, where each row begins in the items."""
-    widths = lengths.rechunk().to_numpy().astype(np.uint32, copy=False)
+    widths = lengths.astype(np.uint32, copy=False)
     begins = np.zeros(len(widths) + 1, dtype=np.int64)
     np.cumsum(widths, out=begins[1:])
     return widths, begins

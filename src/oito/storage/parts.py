@@ -13,8 +13,8 @@ from oito.storage.files import Files
 
 SMALL_ROWS = 8_000
 ROW_GROUP_ROWS = 131_072
-_HELD_PARTS = 64
-_HELD_BYTES = 262_144  # of one part; so at most 16 MB are held
+_HELD_FRAMES = 64
+_HELD_BYTES = 262_144  # each; so at most 16 MB are held
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def write_part(files: Files, rows: pl.DataFrame) -> Part:
     memory = io.BytesIO()  # half the time of a file that is written, read for its digest and renamed
     rows.write_parquet(memory, compression="zstd", row_group_size=ROW_GROUP_ROWS, statistics=True)
     part = Part(files.put(memory.getvalue()), rows.height, memory.tell())
-    _held.keep(part.digest, rows)
+    held.keep(part.digest, rows)
     return part
 
 
@@ -75,10 +75,10 @@ def fitted(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def _pieces(files: Files, parts: Sequence[Part], schema: pl.Schema) -> list[pl.DataFrame | pl.LazyFrame]:
-    known = [(part, _held.get(part.digest)) for part in parts]
+    known = [(part, held.get(part.digest)) for part in parts]
     pieces: list[pl.DataFrame | pl.LazyFrame] = []
-    for is_held, run in groupby(known, key=lambda each: each[1] is not None):
-        if is_held:
+    for is_near, run in groupby(known, key=lambda each: each[1] is not None):
+        if is_near:
             pieces += [fitted(rows, schema) for _, rows in run if rows is not None]
         else:
             pieces.append(scanned(files, [part for part, _ in run], schema))
@@ -86,7 +86,7 @@ def _pieces(files: Files, parts: Sequence[Part], schema: pl.Schema) -> list[pl.D
 
 
 class _Held:
-    """The rows of the small parts that were written last, by digest: content that cannot change needs no care."""
+    """The rows of small parts, and those behind the last whole block of tables, by digest: what lately went by here."""
 
     def __init__(self) -> None:
         self._frames: OrderedDict[str, pl.DataFrame] = OrderedDict()
@@ -98,7 +98,7 @@ class _Held:
         with self._guard:
             self._frames[digest] = rows
             self._frames.move_to_end(digest)
-            while len(self._frames) > _HELD_PARTS:
+            while len(self._frames) > _HELD_FRAMES:
                 self._frames.popitem(last=False)
 
     def get(self, digest: str) -> pl.DataFrame | None:
@@ -106,4 +106,4 @@ class _Held:
             return self._frames.get(digest)
 
 
-_held = _Held()
+held = _Held()

@@ -15,7 +15,7 @@ from oito.names import did_you_mean
 from oito.storage.contents import LEAF_ROWS, TableDigest, content_of, digest_of, dtype_text, resume_row
 from oito.storage.files import Files
 from oito.storage.frames import to_frame
-from oito.storage.parts import ROW_GROUP_ROWS, SMALL_ROWS, Part, fitted, gathered, rows_of, scanned, write_part
+from oito.storage.parts import ROW_GROUP_ROWS, SMALL_ROWS, Part, fitted, gathered, held, rows_of, scanned, write_part
 
 PART_ROWS = 1_000_000
 _SMALL_PARTS = 32
@@ -169,7 +169,10 @@ def leaf_rows(table: Table, leaf: int) -> range:
 def _table(parts: Sequence[Part], schema: pl.Schema, growing: TableDigest) -> Table:
     words = tuple((name, dtype_text(dtype)) for name, dtype in schema.items())
     _remember(words, schema)
-    return Table(tuple(parts), words, growing.rows, growing.leaves(), growing.blocks(), growing.content())
+    content = growing.content()
+    if growing.rest is not None:
+        held.keep(content, growing.rest)
+    return Table(tuple(parts), words, growing.rows, growing.leaves(), growing.blocks(), content)
 
 
 def _batches(rows: pl.DataFrame | pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -197,7 +200,10 @@ def _remember(words: _Words, schema: pl.Schema) -> None:
 def _resumed(files: Files, table: Table, schema: pl.Schema) -> TableDigest:
     growing = TableDigest(schema, leaves=table.leaves, blocks=table.blocks, rows=table.rows)
     first = resume_row(table.rows)
-    if first < table.rows:
+    rest = held.get(table.content)
+    if rest is not None:
+        growing.update(rest)
+    elif first < table.rows:
         ends = list(accumulate(part.rows for part in table.parts))
         tail = [part for part, end in zip(table.parts, ends, strict=True) if end > first]
         growing.update(gathered(files, tail, schema).tail(table.rows - first))
