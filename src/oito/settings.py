@@ -1,12 +1,13 @@
 """Settings: one list of name, default and sentence, read by code, terminal, pages and manual alike.
 
 A value comes from the environment (`OITO_NAME`), else from `oito.toml`, else from `[tool.oito]` of `pyproject.toml`,
-else from the default; where it came from is kept.
+else from the default; where it came from is kept. Of the environment the git branch is the default, where there is one.
 """
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,18 @@ class Setting:
     least: float | None = None
 
 
+MAIN_BRANCHES = frozenset({"main", "master"})
+FROM_BRANCH = "git branch "  # how the origin of an environment begins that a branch decides
+LONGEST = 80  # letters of a branch's name in that of its environment
+
 SETTINGS = (
     Setting("project", ("project.py",), "Files or packages that declare the assets, relative to the project folder."),
     Setting("home", ".oito", "Folder of the catalog, the data and the journals, relative to the project folder."),
-    Setting("environment", "dev", "The environment that commands work in when none is named."),
+    Setting(
+        "environment",
+        "dev",
+        "The environment that commands work in when none is named; on a git branch other than main and master, the branch.",
+    ),
     Setting("protected", ("production",), "Environments whose pointers move only when the gates agree."),
     Setting(
         "approvals",
@@ -82,6 +91,10 @@ class Settings:
         except KeyError:
             raise AttributeError(name) from None
 
+    def is_told(self, name: str) -> bool:
+        """Say whether a person has set it: neither the default nor the git branch decides then."""
+        return self.origins[name] != "default" and not self.origins[name].startswith(FROM_BRANCH)
+
     @property
     def home_folder(self) -> Path:
         """The folder of the catalog, absolute."""
@@ -103,7 +116,41 @@ def load(root: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
                 raise BadSetting(f"there is no setting {name!r}", where=origin, next=did_you_mean(name, known))
             values[name] = _fitting(known[name], _typed(known[name], given, origin), origin)
             origins[name] = origin
+    if origins["environment"] == "default" and (branch := git_branch(root)):
+        values["environment"] = branch_environment(branch, values["protected"])
+        origins["environment"] = FROM_BRANCH + branch
     return Settings(values, origins, root)
+
+
+def git_branch(root: Path) -> str:
+    """Return the branch that the folder stands on, "" for main, master, a detached head, or no git; git is not asked.
+
+    A work tree of its own, as `git worktree add` makes, has its own branch.
+    """
+    marker = next((path for folder in (root, *root.parents) if (path := folder / ".git").exists()), None)
+    if marker is None:
+        return ""
+    try:
+        folder = marker
+        if marker.is_file():  # a work tree or a submodule: one line says where its state lies
+            folder = marker.parent / marker.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        head = (folder / "HEAD").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    name = head.removeprefix("ref: refs/heads/")
+    is_none = name == head or name in MAIN_BRANCHES or name.startswith(".")
+    return "" if is_none else name
+
+
+def branch_environment(branch: str, protected: Sequence[str]) -> str:
+    """Return the environment of a branch: its name in small letters, digits, dots and dashes; never a protected one.
+
+    Example:
+        >>> branch_environment("feature/Late-Flights_2", ()), branch_environment("production", ("production",))
+        ('feature-late-flights-2', 'branch-production')
+    """
+    name = re.sub(r"[^a-z0-9.]+", "-", branch.lower()).strip("-.")[:LONGEST] or "branch"
+    return f"branch-{name}" if name in protected else name
 
 
 def _tables(root: Path, overrides: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -15,7 +15,7 @@ from oito.clock import Clock, RealClock, VirtualClock, moment
 from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
-from oito.flow import bundle, pages, release, releasing, runner
+from oito.flow import bundle, pages, release, releasing, runner, timetable
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
 from oito.flow.project import Project
@@ -28,7 +28,13 @@ from oito.storage.files import Files
 
 def actions() -> list[Action]:
     """Return everything that a person may do, the general first, then kind by kind."""
-    found = [*actions_of(flow_actions), *actions_of(releasing), *actions_of(pages), *actions_of(simulation_actions)]
+    found = [
+        *actions_of(flow_actions),
+        *actions_of(releasing),
+        *actions_of(pages),
+        *actions_of(timetable),
+        *actions_of(simulation_actions),
+    ]
     for kind in kinds():
         found += actions_of(kind.door("actions"))
     return found
@@ -47,6 +53,7 @@ class Workspace:
     def __init__(self, root: str | Path = ".", *, clock: Clock | None = None, **overrides: Any) -> None:
         self.root = Path(root).resolve()
         given = {name: value for name, value in overrides.items() if value not in (None, "")}
+        self._given = given
         self.settings = settings_door.load(self.root, given)
         self.environment: str = self.settings.environment
         now = self.settings.now
@@ -80,6 +87,7 @@ class Workspace:
     def refreshed(self) -> Site:
         """Return the site with the project as its files, or the environment's release, are now; safe to ask from any thread."""
         with self._loading:
+            self._follow_branch()
             if self._stamp() != self._loaded:
                 self.__dict__.pop("project", None)
             site = self.site
@@ -120,6 +128,13 @@ class Workspace:
         """Close the catalog's file."""
         if "catalog" in self.__dict__:
             self.catalog.close()
+
+    def _follow_branch(self) -> None:
+        """Go on in the environment of the git branch that the folder stands on by now, where the branch decides."""
+        if not self.settings.is_told("environment"):
+            now = settings_door.load(self.root, self._given)
+            if now.environment != self.environment:
+                self.settings, self.environment, self._loaded = now, now.environment, None
 
     def _stamp(self) -> object:
         """Return what changes when the project does: its release's number, or size and time of each of its files."""

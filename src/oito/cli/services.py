@@ -32,16 +32,21 @@ def init(
 
 
 @action("up")
-def up(workspace: Workspace, *, port: int = 0, host: str = "127.0.0.1") -> Page:
-    """Open the pages: the loop, every asset, version, run, release and event, at http://localhost:8787.
+def up(workspace: Workspace, *, port: int = 0, host: str = "127.0.0.1", schedule: bool = True) -> Page:
+    """Open the pages at http://localhost:8787, and carry out the schedules of released environments.
+
+    One process of all that stand on a store leads the schedules; further ones stand by, and one of them takes over when it ends.
 
     Args:
         port: where to listen; by default the setting `port`.
         host: the address to listen on; beyond this machine a token is needed.
+        schedule: whether this process carries the schedules out, too.
     """
     from oito.api.server import serve
+    from oito.scheduler.service import Service
 
-    return serve(workspace, host=host, port=port or workspace.settings.port)
+    beside = Service(workspace) if schedule else None
+    return serve(workspace, host=host, port=port or workspace.settings.port, beside=beside)
 
 
 @action("settings")
@@ -82,7 +87,7 @@ def _site_to_serve(workspace: Workspace) -> Site:
     from oito.flow.release import current_release_of
 
     environment = workspace.environment
-    if workspace.settings.origins["environment"] == "default":
+    if not workspace.settings.is_told("environment"):
         released = (name for name in workspace.settings.protected if current_release_of(workspace.catalog, name))
         environment = next(released, environment)
     project = Project(workspace.root, {}, {kind.word: kind for kind in kinds()}, ())
