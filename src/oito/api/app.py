@@ -28,7 +28,7 @@ from oito.web import render
 from oito.workspace import Workspace, actions
 
 NAV = (
-    Link("Loop", "/"), Link("Plan", "/plan"), Link("Runs", "/runs"), Link("Releases", "/releases"),
+    Link("Loop", "/"), Link("Plan", "/plan"), Link("Schedule", "/schedule"), Link("Runs", "/runs"), Link("Releases", "/releases"),
     Link("Environments", "/environments"), Link("Events", "/events"), Link("Actions", "/actions"),
     Link("Settings", "/settings"),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 from oito.api import guard
 from oito.api.app import application
@@ -12,8 +13,11 @@ from oito.show import Page
 from oito.workspace import Workspace
 
 
-def serve(workspace: Workspace, *, host: str, port: int) -> Page:
+def serve(workspace: Workspace, *, host: str, port: int, beside: AbstractContextManager[object] | None = None) -> Page:
     """Answer until stopped; the address is printed as soon as visitors are answered. Port 0 takes a free one.
+
+    Args:
+        beside: what works as long as visitors are answered.
 
     Raises:
         BadInput: the host reaches beyond this machine and no token is set, or the port is taken.
@@ -32,7 +36,8 @@ def serve(workspace: Workspace, *, host: str, port: int) -> Page:
     )
     sys.stdout.flush()
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=20)
-    uvicorn.Server(config).run(sockets=[listening])
+    with beside or nullcontext():
+        uvicorn.Server(config).run(sockets=[listening])
     return Page("stopped", [], {})
 
 

@@ -63,14 +63,20 @@ def add(
     count: int = 1, state: State = "waiting", note: str = "", ended: str = "",
 ) -> bool:  # fmt: skip
     """Write a tick down and return whether it is new: of one asset there is one tick per moment."""
-    before = change.one("SELECT 1 FROM tick WHERE environment = ? AND asset = ? AND due = ?", environment, asset, due)
-    if before is None:
+    is_new = not is_known(change, environment, asset, due)
+    if is_new:
         change.run(
             "INSERT INTO tick (environment, asset, due, first, count, sort, cause, state, note, ended)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             environment, asset, due, first or due, count, sort, cause, state, note, ended,
         )  # fmt: skip
-    return before is None
+    return is_new
+
+
+def is_known(database: Database | Transaction, environment: str, asset: str, due: str) -> bool:
+    """Say whether a tick has been written down."""
+    found = database.one("SELECT 1 FROM tick WHERE environment = ? AND asset = ? AND due = ?", environment, asset, due)
+    return found is not None
 
 
 def begin(change: Transaction, ticks: Iterable[Tick], *, reason: str, at: str) -> None:

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from oito.eight import kinds
 
-GENERAL = ("oito.flow.actions", "oito.flow.releasing", "oito.flow.pages", "oito.simulation.actions")
+GENERAL = (
+    "oito.flow.actions",
+    "oito.flow.releasing",
+    "oito.flow.pages",
+    "oito.flow.timetable",
+    "oito.simulation.actions",
+)
 OWN = "oito.cli.services"
 
 
