@@ -95,6 +95,14 @@ def text(at: datetime) -> str:
     return moment(at).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def uptime() -> float:
+    """Return seconds that all processes of this machine count alike, from some moment before they began.
+
+    It never jumps, whatever becomes of the machine's time; after a restart of the machine it begins anew.
+    """
+    return time.monotonic()
+
+
 def stopwatch() -> float:
     """Return seconds of a monotonic clock; only differences mean anything."""
     return time.perf_counter()

@@ -1,4 +1,7 @@
-"""Runs and their steps, and the leases by which two processes do the same work once."""
+"""Runs and their steps, and the leases by which two processes do the same work once.
+
+Every `now` and `seen` here is an `uptime`: a lease must not end, nor go on, because somebody sets the machine's clock.
+"""
 
 from typing import Any
 
@@ -15,14 +18,17 @@ def insert(change: Transaction, run: Run) -> None:
 
 
 def seen(change: Transaction, run: str, *, now: float) -> None:
-    """Give a sign of life for the run and the work it holds."""
-    change.run("UPDATE run SET seen = ? WHERE id = ?", now, run)
-    change.run("UPDATE work SET seen = ? WHERE run = ?", now, run)
+    """Give a sign of life for the run and the work it holds; one that was taken for dead is alive again."""
+    change.passing("UPDATE run SET seen = ? WHERE id = ?", now, run)
+    change.passing("UPDATE work SET seen = ? WHERE run = ?", now, run)
+    if change.one("SELECT 1 FROM run WHERE id = ? AND state = 'failed' AND seconds IS NULL", run):
+        change.run("UPDATE run SET state = 'running' WHERE id = ?", run)
 
 
-def end(change: Transaction, run: str, *, state: str, seconds: float) -> None:
+def end(change: Transaction, run: str, *, state: str, seconds: float | None) -> None:
+    """Write down how a run ended, and free its work; without seconds nobody knows when it did."""
     change.run("UPDATE run SET state = ?, seconds = ? WHERE id = ?", state, seconds, run)
-    change.run("DELETE FROM work WHERE run = ?", run)
+    change.passing("DELETE FROM work WHERE run = ?", run)
 
 
 def end_dead(change: Transaction, *, now: float, lease_s: float) -> list[str]:
@@ -30,7 +36,7 @@ def end_dead(change: Transaction, *, now: float, lease_s: float) -> list[str]:
     running = change.read("SELECT id, seen FROM run WHERE state = 'running'")
     dead = [row["id"] for row in running if not is_alive(row["seen"], now=now, lease_s=lease_s)]
     for run in dead:
-        end(change, run, state="failed", seconds=0.0)
+        end(change, run, state="failed", seconds=None)
     return dead
 
 
@@ -46,12 +52,12 @@ def claim(change: Transaction, fingerprint: str, run: str, *, now: float, lease_
     row = change.one("SELECT run, seen FROM work WHERE fingerprint = ?", fingerprint)
     if row and row["run"] != run and is_alive(row["seen"], now=now, lease_s=lease_s):
         return str(row["run"])
-    change.run("INSERT OR REPLACE INTO work (fingerprint, run, seen) VALUES (?, ?, ?)", fingerprint, run, now)
+    change.passing("INSERT OR REPLACE INTO work (fingerprint, run, seen) VALUES (?, ?, ?)", fingerprint, run, now)
     return ""
 
 
 def is_alive(seen: float, *, now: float, lease_s: float) -> bool:
-    """Say whether a sign of life still counts; one far in the future is from before the machine's clock jumped back."""
+    """Say whether a sign of life still counts; one far in the future is from before the machine was started anew."""
     return abs(now - seen) < lease_s
 
 
@@ -68,12 +74,12 @@ def holds(change: Transaction, fingerprint: str, run: str) -> bool:
 
 
 def free(change: Transaction, fingerprint: str, run: str) -> None:
-    change.run("DELETE FROM work WHERE fingerprint = ? AND run = ?", fingerprint, run)
+    change.passing("DELETE FROM work WHERE fingerprint = ? AND run = ?", fingerprint, run)
 
 
 def listed(database: Database, *, environment: str = "", limit: int = 30) -> list[Run]:
     rows = database.read(
-        "SELECT * FROM run WHERE ? = '' OR environment = ? ORDER BY started DESC LIMIT ?",
+        "SELECT * FROM run WHERE ? = '' OR environment = ? ORDER BY rowid DESC LIMIT ?",
         environment,
         environment,
         limit,

@@ -17,7 +17,7 @@ from oito.catalog import runs, ticks
 from oito.catalog.catalog import Catalog, Change
 from oito.catalog.records import Run
 from oito.catalog.ticks import Tick
-from oito.clock import moment, text
+from oito.clock import moment, text, uptime
 from oito.flow import triggers
 from oito.flow.schedule import Due, Missed, Schedule, due, schedules, targets, told, why
 from oito.flow.triggers import Standing
@@ -174,7 +174,7 @@ class Scheduler:
         rows, environment = self.catalog.rows, standing.environment
         if any(tick.environment == environment and not _waits_again(tick) for tick in ticks.opened(rows)):
             return
-        if not triggers.is_quiet(self.catalog, environment, now=time.time(), lease_s=self.settings.lease_s):
+        if not triggers.is_quiet(self.catalog, environment, now=uptime(), lease_s=self.settings.lease_s):
             return
         found = [call for call in triggers.calls(self.catalog, environment, standing.known)
                  if not ticks.is_known(rows, environment, call.asset, call.due)]  # fmt: skip
@@ -266,7 +266,7 @@ class Scheduler:
             is_there = tick.pid and children.is_there(tick.pid) and waited < BIRTH_S
             return None if is_there else "its process was lost with an earlier leader"
         if run.state == "running":
-            is_alive = runs.is_alive(run.seen, now=time.time(), lease_s=self.settings.lease_s)
+            is_alive = runs.is_alive(run.seen, now=uptime(), lease_s=self.settings.lease_s)
             return None if is_alive else "its process gave no sign of life"
         return "" if run.state == "done" or outcome.has_bad(self.catalog.rows, run) else "its run was stopped"
 

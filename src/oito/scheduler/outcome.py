@@ -32,7 +32,7 @@ class Outcome:
 def run_of(database: Database, tick: Tick) -> Run | None:
     """Return the run that was begun for a tick, or None when none has begun."""
     row = database.one(
-        "SELECT id FROM run WHERE environment = ? AND reason = ? ORDER BY started DESC LIMIT 1",
+        "SELECT id FROM run WHERE environment = ? AND reason = ? ORDER BY rowid DESC LIMIT 1",
         tick.environment, tick.reason,
     )  # fmt: skip
     return runs.by_id(database, row["id"]) if row else None

@@ -218,13 +218,13 @@ STEPS = (
 )
 
 
-def migrate(database: Database) -> None:
-    """Bring the file to today's form; a file that is there already costs one read.
+def migrate(database: Database, *, to: int = len(STEPS)) -> None:
+    """Bring the file to today's form, or to the earlier one `to`; a file that has it already costs one read.
 
     Raises:
         CatalogTooNew: a newer oito wrote the file; nothing was changed.
     """
-    if form_of(database) == len(STEPS):
+    if form_of(database) == to:
         return
     with database.write() as change:
         form = form_of(database)
@@ -235,10 +235,10 @@ def migrate(database: Database) -> None:
                 known="a newer oito wrote it; nothing was changed",
                 next="install the newer oito: pip install -U oito",
             )
-        for step in STEPS[form:]:
+        for step in STEPS[form:to]:
             for statement in filter(str.strip, step.split(";")):
                 change.run(statement)
-        change.run(f"PRAGMA user_version={len(STEPS)}")
+        change.run(f"PRAGMA user_version={to}")
 
 
 def form_of(database: Database) -> int:
