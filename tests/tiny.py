@@ -16,7 +16,8 @@ from oito.catalog.records import Version
 from oito.clock import VirtualClock, moment
 from oito.eight import KINDS
 from oito.flow import runner
-from oito.flow.plan import Entry, Planner
+from oito.flow.entry import Entry
+from oito.flow.plan import Planner
 from oito.flow.project import Project, load
 from oito.flow.runner import Outcome
 from oito.flow.site import Site

@@ -8,6 +8,7 @@ from oito.errors import OitoError
 from oito.experiments.spec import at_least, beats, by_share, by_time, experiment
 from oito.features.spec import features
 from oito.flow.declare import From
+from oito.flow.dimensions import Day, Hour, Key, Month, Window
 from oito.flow.space import Choice, Float, Int
 from oito.labels.spec import labels
 from oito.models.spec import model
@@ -33,10 +34,15 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Choice",
+    "Day",
     "Float",
     "From",
+    "Hour",
     "Int",
+    "Key",
+    "Month",
     "OitoError",
+    "Window",
     "at_least",
     "beats",
     "between",

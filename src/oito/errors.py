@@ -14,7 +14,7 @@ OitoError
 ├── RunError              a step did not end well                 (RuntimeError, 500)
 │   └── StepFailed, StepTimeout, MemoryExceeded, WorkerDied, PartitionsFailed, StepBlocked, NotReproduced, Overloaded
 ├── Refused               a rule says no                          (PermissionError, 409)
-│   └── GateRefused, ApprovalMissing, TokenNeeded, ForeignCaller
+│   └── GateRefused, ApprovalMissing, UndeclaredRead, TokenNeeded, ForeignCaller
 └── MissingExtra          an optional library is not installed    (ImportError, 501)
 """
 
@@ -258,6 +258,10 @@ class GateRefused(Refused):
 
 class ApprovalMissing(Refused):
     """People who must agree to a release have not done so yet; no pointer moved."""
+
+
+class UndeclaredRead(Refused):
+    """A step read a file or a variable that it does not declare, and that is not allowed here."""
 
 
 class TokenNeeded(Refused):

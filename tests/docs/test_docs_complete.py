@@ -13,7 +13,7 @@ import manual
 import oito
 from oito.eight import KINDS
 from oito.flow.kind import Spec
-from oito.flow.plan import State
+from oito.flow.entry import State
 
 INNER = {"reader", "query", "file", "unreadable", *(field.name for field in fields(Spec))}
 HINT = "python docs/reference.py writes it again"

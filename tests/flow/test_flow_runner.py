@@ -14,8 +14,9 @@ import pytest
 
 from oito.catalog import events, runs, versions
 from oito.catalog.records import Run
+from oito.clock import uptime
 from oito.errors import CheckFailed, OitoError, StepFailed, StepTimeout, StorageFull
-from oito.flow import actions, runner
+from oito.flow import actions, engine, runner
 from oito.flow.attempt import attempt
 from oito.flow.site import Context, Made
 from oito.flow.stored import Stored
@@ -201,7 +202,7 @@ def test_the_work_of_a_dead_run_is_taken_over_after_its_lease(tiny: Tiny) -> Non
     tiny.write(CHAIN)
     site = tiny.site("production")
     entry = tiny.plan("production")["orders"]
-    now = time.time()
+    now = uptime()
     with site.catalog.change() as change:
         runs.insert(change.rows, Run("r-dead", "production", "", "ana", "running", change.at, now, now, None, ""))
         assert runs.claim(change.rows, entry.work, "r-dead", now=now - 19.5, lease_s=20.0) == ""
@@ -236,7 +237,7 @@ def test_a_run_that_lost_its_lease_commits_nothing_and_takes_what_the_other_made
                 assert other.wait(60) == 0, other.communicate()
         return made
 
-    monkeypatch.setattr(runner, "attempt", slept)
+    monkeypatch.setattr(engine, "attempt", slept)
     monkeypatch.setattr(runner, "HEARTBEAT_S", 1000.0)
     outcome = runner.run(site)
     outcome.raise_first()

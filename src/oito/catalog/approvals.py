@@ -53,6 +53,16 @@ def is_accepted(database: Database, environments: Iterable[str], *, fingerprint:
     return row is not None
 
 
+def accepted(database: Database, environments: Iterable[str], *, asset: str) -> set[tuple[str, int]]:
+    """Return every (fingerprint, version) of an asset that was let stand in one of the environments."""
+    names = list(environments)
+    marks = ",".join("?" * len(names))
+    rows = database.read(
+        f"SELECT fingerprint, version FROM acceptance WHERE asset = ? AND environment IN ({marks})", asset, *names
+    )
+    return {(row["fingerprint"], row["version"]) for row in rows}
+
+
 def carry(change: Transaction, from_: str, to: str, versions: Iterable[int]) -> None:
     """Let versions stand in another environment, too, as they were let stand in the one they are released from."""
     for version in versions:

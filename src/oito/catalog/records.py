@@ -37,7 +37,7 @@ class Version:
     files: Mapping[str, str]
     partition: str = ""
     partitions: Mapping[str, Any] = field(default_factory=dict)
-    selection: tuple[str, ...] = ()
+    selection: tuple[str, ...] | None = None
 
     @property
     def ref(self) -> str:
@@ -112,7 +112,7 @@ class Event:
 class Run:
     """One carrying-out of a plan; `state` is running, done or failed; a running one that was not seen lately is dead.
 
-    `bundle` is the digest of the stored source code that ran.
+    `started` and `seen` are uptimes of the machine, in seconds. `bundle` is the digest of the stored source code that ran.
     """
 
     id: str

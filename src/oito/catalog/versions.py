@@ -12,6 +12,9 @@ JSON_COLUMNS = ("record", "tables", "files", "partitions")
 _JOINED = ("metric_value", "place")
 
 
+_MANY = 500  # values in one query
+
+
 class _Parsed(Mapping[str, Any]):
     """Plain data that is read from its JSON text when it is first looked at: most versions in a plan never are."""
 
@@ -71,8 +74,13 @@ def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, r
         "INSERT INTO metric (version, name, value) VALUES (?, ?, ?)",
         [(identity, name, float(value)) for name, value in new.metrics.items() if math.isfinite(value)],
     )
-    change.run("INSERT OR IGNORE INTO fingerprint (digest, parts) VALUES (?, ?)", new.fingerprint, _json(new.parts))
+    keep_parts(change, new.fingerprint, new.parts)
     return identity
+
+
+def keep_parts(change: Transaction, fingerprint: str, parts: Mapping[str, Any]) -> None:
+    """Write down what a digest was made of, once."""
+    change.run("INSERT OR IGNORE INTO fingerprint (digest, parts) VALUES (?, ?)", fingerprint, _json(parts))
 
 
 def by_id(database: Database, identity: int) -> Version | None:
@@ -82,8 +90,12 @@ def by_id(database: Database, identity: int) -> Version | None:
 def by_ids(database: Database, identities: Iterable[int]) -> dict[int, Version]:
     """Return the versions by id; an unknown id is left out."""
     wanted = list(identities)
-    marks = ",".join("?" * len(wanted))
-    return {row["id"]: version(row) for row in database.read(f"SELECT * FROM version WHERE id IN ({marks})", *wanted)}
+    found: dict[int, Version] = {}
+    for first in range(0, len(wanted), _MANY):
+        some = wanted[first : first + _MANY]
+        rows = database.read(f"SELECT * FROM version WHERE id IN ({','.join('?' * len(some))})", *some)
+        found |= {row["id"]: version(row) for row in rows}
+    return found
 
 
 def by_number(database: Database, asset: str, number: int) -> Version | None:
@@ -99,6 +111,19 @@ def by_fingerprint(database: Database, fingerprint: str, *, asset: str) -> Versi
             asset,
         )
     )
+
+
+def by_fingerprints(database: Database, fingerprints: Sequence[str]) -> dict[str, Version]:
+    """Return fingerprint → its newest good version, for those of many that have one."""
+    found: dict[str, Version] = {}
+    for first in range(0, len(fingerprints), _MANY):
+        some = fingerprints[first : first + _MANY]
+        marks = ",".join("?" * len(some))
+        rows = database.read(
+            f"SELECT * FROM version WHERE fingerprint IN ({marks}) AND state = 'ok' ORDER BY id", *some
+        )
+        found |= {row["fingerprint"]: version(row) for row in rows}
+    return found
 
 
 def newest(database: Database, asset: str, *, environment: str = "") -> Version | None:
@@ -135,7 +160,10 @@ def is_known(database: Database, asset: str) -> bool:
 def parts(database: Database, fingerprint: str) -> Mapping[str, Any] | None:
     """Return what a fingerprint was made of, or None when it is unknown."""
     row = database.one("SELECT parts FROM fingerprint WHERE digest = ?", fingerprint)
-    return json.loads(row["parts"]) if row else None
+    found: dict[str, Any] | None = json.loads(row["parts"]) if row else None
+    if found and "of" in found:  # a partition's: what all of them have in common is kept once
+        return {**(parts(database, found["of"]) or {}), **found}
+    return found
 
 
 def metrics(database: Database, identity: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from oito.catalog.records import Version
 from oito.datasets import checks as checking
 from oito.datasets import profile as profiling
 from oito.datasets.checks import Result
@@ -58,6 +59,34 @@ def make(context: Context) -> Made:
             "set_aside": examined.aside.height,
             "checks_failed": len(found),
             "checks_warned": sum(result.state == "warned" for result in examined.results),
+        },
+        broken=_failure(context, spec, found) if found else None,
+    )
+
+
+def describe(context: Context, rows: pl.DataFrame, parts: Sequence[Version]) -> Made:
+    """Return what holds of a dataset as the whole of its partitions, each of which was checked when it was made.
+
+    What is promised of rows beside each other, the key and uniqueness, is looked at once more over all of them.
+    """
+    spec = _spec(context)
+    beside = tuple(check for check in spec.checks if check.rule == "unique")
+    examined = examine(rows, DatasetSpec(key=spec.key, checks=beside))
+    found = examined.failed
+    told = _together([part.record["checks"] for part in parts])
+    told |= {each["text"]: each for result in examined.results if (each := _told(result))}
+    return Made(
+        record={
+            "key": list(spec.key),
+            "checks": list(told.values()),
+            "set_aside": sum(part.record["set_aside"] for part in parts),
+            "profile": profiling.profile(rows),
+        },
+        metrics={
+            "rows": rows.height,
+            "set_aside": sum(part.record["set_aside"] for part in parts),
+            "checks_failed": len(found),
+            "checks_warned": sum(each["state"] == "warned" for each in told.values()),
         },
         broken=_failure(context, spec, found) if found else None,
     )
@@ -129,6 +158,20 @@ def _told(result: Result) -> dict[str, Any]:
         "severity": result.check.severity, "share": result.check.share, "state": result.state, "rows": result.rows,
         "broken": result.broken, "reason": result.reason, "samples": [profiling.plain_value(s) for s in result.samples],
     }  # fmt: skip
+
+
+def _together(parts: Sequence[Sequence[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Return the checks of all partitions, by text: rows added up, the state of those that kept it least."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in (check for checks in parts for check in checks):
+        before = found.get(each["text"])
+        if before is None:
+            found[each["text"]] = dict(each)
+            continue
+        worse = each if each["broken"] and not before["broken"] else before
+        counts = {name: before[name] + each[name] for name in ("rows", "broken")}
+        found[each["text"]] = {**worse, **counts}
+    return found
 
 
 def _failure(context: Context, spec: DatasetSpec, failed: Sequence[Result]) -> CheckFailed:

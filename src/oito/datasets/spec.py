@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from oito.flow.declare import Decorator, declared
+from oito.flow.dimensions import Dimension, cuts_of
 from oito.flow.kind import Kind, Spec
 from oito.flow.schedule import Missed
 
@@ -112,6 +113,7 @@ class DatasetSpec(Spec):
 
     key: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    partition: tuple[Dimension, ...] = ()  # what the rows are cut by
     query: str = ""
     file: str = ""
     unreadable: str = ""  # why the SQL file could not be read
@@ -156,6 +158,7 @@ class _Dataset:
         *,
         key: str | tuple[str, ...] = (),
         checks: Sequence[Check] = (),
+        partition: Dimension | tuple[Dimension, ...] = (),
         every: str | None = None,
         cron: str | None = None,
         after: Literal["", "inputs"] = "",
@@ -174,6 +177,7 @@ class _Dataset:
         Args:
             key: columns that name a row; two rows of one key are an error.
             checks: promises about the rows, such as `oito.not_null("origin")`.
+            partition: what the rows are cut by, such as `oito.Day.of("time")`: who takes `*, day: oito.Day` reads one key.
             every, cron: when it runs by itself in production, such as "1h" or "0 6 * * *"; after: "inputs" runs it as soon as an
                 input has moved; missed: what becomes of ticks at which nobody was there, "once", "skip" or "all".
             reads: files that the function reads by itself; env: variables that it reads by itself.
@@ -192,6 +196,7 @@ class _Dataset:
         query: str = "",
         key: str | tuple[str, ...] = (),
         checks: Sequence[Check] = (),
+        partition: Dimension | tuple[Dimension, ...] = (),
         every: str | None = None,
         cron: str | None = None,
         after: Literal["", "inputs"] = "",
@@ -217,7 +222,7 @@ class _Dataset:
                 unreadable = f"the SQL file {path} cannot be read: {getattr(error, 'strerror', None) or error}"
         return Decorator(
             DatasetSpec(
-                key=_names(key), checks=tuple(checks), query=query, file=file, unreadable=unreadable,
+                key=_names(key), checks=tuple(checks), partition=cuts_of(partition), query=query, file=file, unreadable=unreadable,
                 every=every, cron=cron, after=after, missed=missed, description=description,
             )
         )  # fmt: skip
@@ -253,6 +258,7 @@ def _bound_faults(check: Check) -> Iterator[str]:
 
 def _made(function: tuple[Any, ...], fields: dict[str, Any]) -> Any:
     fields = {**fields, "key": _names(fields.get("key", ())), "checks": tuple(fields.get("checks", ()))}
+    fields["partition"] = cuts_of(fields.get("partition", ()))
     spec = DatasetSpec(**fields)
     return declared(spec, function[0]) if function else Decorator(spec)
 

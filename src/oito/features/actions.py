@@ -18,7 +18,7 @@ def get(site: Site, view: str, entity: str) -> Page:
         entity: the values of its entity columns, comma between them.
     """
     from oito.features.online import Online
-    from oito.features.run import online_path
+    from oito.features.shelves import online_path, shelf_of
 
     version = site.catalog.find(view, site.environment)
     schema = dict(version.tables["rows"]["schema"]) if "rows" in version.tables else {}
@@ -29,7 +29,7 @@ def get(site: Site, view: str, entity: str) -> Page:
     ttl = version.record["ttl"]
     online = Online(online_path(site))
     try:
-        row = online.read(view, key, at=site.now(), ttl=duration(ttl) if ttl else None)
+        row = online.read(shelf_of(version), key, at=site.now(), ttl=duration(ttl) if ttl else None)
     finally:
         online.close()
     if row is None:
@@ -53,9 +53,9 @@ def parity(site: Site, view: str) -> Page:
     Args:
         view: the feature view.
     """
-    from oito.features import run
+    from oito.features import shelves
 
-    compared, skewed = run.parity(site, site.catalog.find(view, site.environment))
+    compared, skewed = shelves.parity(site, site.catalog.find(view, site.environment))
     rows: list[list[Cell]] = [[str(s["entity"]), str(s["offline"]), str(s["online"])] for s in skewed[:50]]
     table = Table(["entity", "offline", "online"], rows, empty=f"all {compared} entities agree bit for bit")
     return Page(

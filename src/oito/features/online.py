@@ -17,14 +17,15 @@ from oito.features.times import microseconds, span_us
 from oito.names import did_you_mean
 from oito.storage.sql import Database, Transaction
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS view"
-    " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, layout TEXT NOT NULL, newest_us INTEGER)",
+    " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, layout TEXT NOT NULL, newest_us INTEGER, left_s REAL)",
     "CREATE TABLE IF NOT EXISTS entity"
     " (view INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (view, key)) WITHOUT ROWID",
     f"PRAGMA user_version = {_FORMAT}",
 )
+_FROM_1 = "ALTER TABLE view ADD COLUMN left_s REAL"
 _READ = "SELECT value FROM entity WHERE view = ? AND key = ?"
 # Bytes 9-24 of a value are event time and known-at: the newest event wins, then what was known last, then the last writer.
 _WRITE = """
@@ -55,6 +56,8 @@ class Online:
             )
         if found < _FORMAT:
             with self._database.write() as transaction:
+                if transaction.one("SELECT 1 FROM sqlite_master WHERE name = 'view' AND sql NOT LIKE '%left_s%'"):
+                    transaction.run(_FROM_1)
                 for sql in _TABLES:
                     transaction.run(sql)
 
@@ -70,7 +73,7 @@ class Online:
             stored = transaction.one("SELECT id, layout FROM view WHERE name = ?", view)
             if stored is None or stored["layout"] != layout.text:
                 number = _forget(transaction, view)
-                number = transaction.run("INSERT INTO view VALUES (?, ?, ?, NULL)", number, view, layout.text)
+                number = transaction.run("INSERT INTO view VALUES (?, ?, ?, NULL, NULL)", number, view, layout.text)
             else:
                 number = stored["id"]
         self._views[view] = (number, layout)
@@ -94,14 +97,36 @@ class Online:
             _forget(transaction, view)
         self._views.pop(view, None)
 
+    def has(self, view: str) -> bool:
+        """Say whether a view of that name was declared."""
+        return self._database.one("SELECT 1 FROM view WHERE name = ?", view) is not None
+
+    def leave(self, prefix: str, *, but: str, now_s: float, keep_s: float) -> list[str]:
+        """Note that views whose names begin alike are read no more, but one; drop those left for long, and return them.
+
+        Args:
+            now_s: seconds since 1970.
+            keep_s: how long a view that was left is kept for those who read it still.
+        """
+        alike = "substr(name, 1, ?) = ? AND name != ?"
+        told = (len(prefix), prefix, but)
+        with self._database.write() as transaction:
+            transaction.run("UPDATE view SET left_s = NULL WHERE name = ? AND left_s IS NOT NULL", but)
+            transaction.run(f"UPDATE view SET left_s = ? WHERE {alike} AND left_s IS NULL", now_s, *told)
+            old = transaction.read(f"SELECT name FROM view WHERE {alike} AND left_s < ?", *told, now_s - keep_s)
+            for row in old:
+                _forget(transaction, row["name"])
+        return [row["name"] for row in old]
+
     def write(
-        self, view: str, frame: pl.DataFrame, *, entity: Sequence[str], time: str, known_at: str | None = None
-    ) -> int:
+        self, view: str, frame: pl.DataFrame, *, entity: Sequence[str], time: str, known_at: str | None = None,
+        afresh: bool = False,
+    ) -> int:  # fmt: skip
         """Keep each entity's newest row, in one transaction; return how many rows were offered.
 
         An older event never replaces a newer one, whoever writes it and when. So write nothing that has not happened and
         become known yet: it would hide the present until its time comes. Rows with a null in the key or a time are left
-        out.
+        out. With `afresh` the rows that stood there go in the same transaction.
 
         Raises:
             UnknownAsset: the view was not declared.
@@ -124,6 +149,9 @@ class Online:
         )
         with self._database.write() as transaction:
             self._verify(transaction.one("SELECT layout FROM view WHERE id = ?", number), layout)
+            if afresh:
+                transaction.run("DELETE FROM entity WHERE view = ?", number)
+                transaction.run("UPDATE view SET newest_us = NULL WHERE id = ?", number)
             transaction.many(_WRITE, offered)
             if offered:
                 newest = "UPDATE view SET newest_us = max(coalesce(newest_us, ?1), ?1) WHERE id = ?2"

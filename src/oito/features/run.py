@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from oito.catalog.records import Version
 from oito.clock import text
-from oito.errors import BadRequest, DataError, MissingColumn, SchemaChanged
+from oito.errors import DataError, MissingColumn
+from oito.features import shelves
 from oito.features.asof import Index, Joined
-from oito.features.online import Online
+from oito.features.shelves import Lookup
 from oito.features.spec import FeaturesSpec
 from oito.flow.project import Asset
 from oito.flow.site import Context, Made, Site, failed
 from oito.names import did_you_mean, duration
 from oito.storage import frames
+
+__all__ = ["Lookup", "describe", "is_ready", "make", "read", "ready", "settled"]
 
 INDEXES: dict[str, Index] = {}  # content of a view → its sorted index, for the join that comes next
 MAX_INDEXES = 8
@@ -30,6 +32,18 @@ def make(context: Context) -> Made:
     if spec.on_request:
         return Made(record={"on_request": True}, content=context.definition)
     rows = context.collected(frames.to_frame(context.call()))
+    made = describe(context, rows)
+    made.frame = rows
+    return made
+
+
+def describe(context: Context, rows: pl.DataFrame, parts: Sequence[Version] = ()) -> Made:
+    """Return what holds of a view's rows, made in one go or as the partitions together; the rows are no part of it.
+
+    Raises:
+        DataError: they are no rows of a view.
+    """
+    spec = _spec(context.asset)
     _check(rows, spec, context.asset)
     values = [name for name in rows.columns if name not in {*spec.entity, spec.time, spec.known_at}]
     event = rows[spec.time]
@@ -41,7 +55,7 @@ def make(context: Context) -> Made:
         "statistics": _statistics(rows.select(values)),
     }  # fmt: skip
     metrics = {"rows": rows.height, "entities": record["entities"]}
-    return Made(frame=rows, record=record, metrics=metrics, meaning=("entity", "time", "known_at", "ttl", "columns"))
+    return Made(record=record, metrics=metrics, meaning=("entity", "time", "known_at", "ttl", "columns"))
 
 
 def read(site: Site, version: Version, *, as_type: Any = None, at: pl.DataFrame | None = None, time: str = "") -> Any:
@@ -65,85 +79,20 @@ def read(site: Site, version: Version, *, as_type: Any = None, at: pl.DataFrame 
 
 def settled(site: Site, asset: Asset, version: Version) -> None:
     """Bring the online store of the environment to what the view says now; the same again costs one look."""
-    spec = _spec(asset)
-    if spec.on_request or not site.settings.online:
-        return
-    now = site.now()
-    mark = f"{version.id}@{text(now)}"
-    row = site.catalog.rows.one("SELECT probe FROM poll WHERE environment = ? AND asset = ?", _shelf(site), asset.name)
-    if row and row["probe"] == mark:
-        return
-    before = int(row["probe"].split("@")[0]) if row else 0
-    online = Online(online_path(site))
-    try:
-        rows = _newest(site, version, spec, now)
-        columns = [(name, rows.schema[name]) for name in version.record["columns"]]
-        if before > version.id or (row and row["probe"].split("@")[1] > text(now)):
-            online.drop(asset.name)  # a rollback: what is newer there must not win
-        online.declare(asset.name, columns)
-        online.write(asset.name, rows, entity=spec.entity, time=spec.time, known_at=spec.known_at)
-    finally:
-        online.close()
-    with site.catalog.change() as change:
-        change.rows.run(
-            "INSERT OR REPLACE INTO poll (environment, asset, probe, at) VALUES (?, ?, ?, ?)",
-            _shelf(site), asset.name, mark, change.at,
-        )  # fmt: skip
+    if not version.record["on_request"] and site.settings.online:
+        shelves.fill(site, version)
+        shelves.leave_others(site, version)
 
 
-class Lookup:
-    """Reads the values of one view for a request, from the environment's online store."""
-
-    def __init__(self, site: Site, name: str) -> None:
-        version = site.catalog.find(name, site.environment)
-        self.name = name
-        self._columns: list[str] = version.record["columns"]
-        self._entity: list[str] = version.record["entity"]
-        self._ttl = duration(version.record["ttl"]) if version.record["ttl"] else None
-        self._online = Online(online_path(site))
-
-    def of(self, row: Mapping[str, Any], at: datetime) -> tuple[dict[str, Any], datetime | None]:
-        """Return (values by column, when they happened); all are None for an entity nothing usable is known of.
-
-        Raises:
-            BadRequest: the row lacks a column of the view's entity.
-        """
-        absent = [name for name in self._entity if name not in row]
-        if absent:
-            raise BadRequest(
-                f"the field {absent[0]!r} is missing",
-                known=f"{self.name} is looked up by {', '.join(self._entity)}",
-                next=f"give {absent[0]!r}, or the features themselves: {', '.join(self._columns)}",
-            )
-        try:
-            found = self._online.read(self.name, [row[name] for name in self._entity], at=at, ttl=self._ttl)
-        except SchemaChanged:
-            self._online.close()
-            self._online = Online(self._online.path)
-            found = self._online.read(self.name, [row[name] for name in self._entity], at=at, ttl=self._ttl)
-        return (found.values, found.event_at) if found else (dict.fromkeys(self._columns), None)
+def ready(site: Site, version: Version) -> None:
+    """Have the rows of a version online before the environment points at it, so that no reader misses them."""
+    if not version.record["on_request"] and site.settings.online:
+        shelves.prepare(site, version)
 
 
-def online_path(site: Site) -> Path:
-    """Return where the online store of the site's environment lies."""
-    return site.home / "online" / f"{site.environment.replace('/', '_')}.db"
-
-
-def parity(site: Site, version: Version) -> tuple[int, list[dict[str, Any]]]:
-    """Return (entities compared, those whose online values are not what the view says now)."""
-    spec = _spec(site.project.asset(version.asset))
-    expected = _newest(site, version, spec, site.now())
-    online = Online(online_path(site))
-    names: list[str] = version.record["columns"]
-    entities = expected.select(spec.entity).rows()
-    found = online.read_many(version.asset, entities, at=site.now())
-    online.close()
-    skewed = []
-    for key, row, answer in zip(entities, expected.select(names).rows(), found, strict=True):
-        given = tuple(answer.values[name] for name in names) if answer else None
-        if given is None or not all(_same(a, b) for a, b in zip(row, given, strict=True)):
-            skewed.append({"entity": list(key), "offline": list(row), "online": list(given) if given else None})
-    return len(entities), skewed
+def is_ready(site: Site, version: Version) -> bool:
+    """Say whether an endpoint can look the version's rows up online; where none are kept it need not wait for them."""
+    return version.record["on_request"] or not site.settings.online or shelves.is_filled(site, version)
 
 
 def _spec(asset: Asset) -> FeaturesSpec:
@@ -196,22 +145,6 @@ def _on_request(site: Site, version: Version, at: pl.DataFrame) -> Joined:
     return Joined(at.hstack(new), 0, 0, 0)
 
 
-def _newest(site: Site, version: Version, spec: FeaturesSpec, now: datetime) -> pl.DataFrame:
-    """Return each entity's newest row that has happened and is known by now."""
-    known = spec.known_at or spec.time
-    rows: pl.LazyFrame = site.table(version)
-    past = rows.filter((pl.col(spec.time) <= now) & (pl.col(known) <= now))
-    return (
-        past.sort([spec.time, known], maintain_order=True)
-        .unique(spec.entity, keep="last", maintain_order=True)
-        .collect()
-    )
-
-
-def _shelf(site: Site) -> str:
-    return f"online:{site.environment}"
-
-
 def _statistics(rows: pl.DataFrame) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for column in rows.iter_columns():
@@ -224,7 +157,3 @@ def _statistics(rows: pl.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and value == value else None
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a == b or (a is None and b is None) or (a != a and b != b)

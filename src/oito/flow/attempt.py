@@ -15,6 +15,7 @@ from typing import Any
 
 from oito.clock import stopwatch
 from oito.errors import OitoError, StepTimeout, StorageFull
+from oito.flow import machine
 from oito.flow.project import Asset
 from oito.flow.site import Context, Made, failed
 from oito.flow.stored import Stored, store
@@ -59,7 +60,11 @@ def once(context: Context) -> tuple[Made, Stored | None]:
         with captured(context.lines), _alarm(context.asset):
             made: Made = context.asset.kind.door("run").make(context)
             # Storing is part of the step: a lazy frame does the user's work only now.
-            return made, None if made.unchanged else store(context.site.files, made)
+            if made.unchanged:
+                return made, None
+            stored = store(context, made)
+            made.record = machine.noted(context.site.files, made.record)
+            return made, stored
     except OitoError:
         raise
     except (Exception, SystemExit) as error:  # a step that exits has failed; the run goes on

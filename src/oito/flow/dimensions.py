@@ -7,10 +7,11 @@ from the same key of what it needs; the whole is what all of them are together.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import unquote
 
 from oito.clock import FORMATS, span
@@ -176,6 +177,19 @@ class Window:
         return duration(self.span)
 
 
+def cuts_of(partition: Dimension | tuple[Dimension, ...]) -> tuple[Dimension, ...]:
+    """Return what `partition=` names as a tuple.
+
+    Raises:
+        DeclarationError: it is something else.
+    """
+    found = partition if isinstance(partition, tuple) else (partition,)
+    for each in found:
+        if not isinstance(each, Dimension):
+            raise DeclarationError(f"partition={each!r} says no column to cut by", next='partition=oito.Day.of("time")')
+    return found
+
+
 def arguments(dimensions: Sequence[Dimension], key: str) -> dict[str, Partition]:
     """Return what a mapped function is given for one key, by parameter."""
     return {
@@ -193,11 +207,72 @@ def named(asset: str, key: str) -> str:
     return f"{asset}[{key}]"
 
 
-def faults(name: str, dimensions: Sequence[Dimension]) -> Iterator[str]:
-    """Yield what is wrong with the dimensions of an asset, one sentence each."""
-    names = [each.name for each in dimensions]
-    for each in dimensions:
+Fault = tuple[str, str, str]  # what is wrong, what is known, what to do next
+
+
+def is_partition(annotation: Any) -> bool:
+    """Say whether a parameter of that type takes a partition."""
+    return isinstance(annotation, type) and issubclass(annotation, Partition)
+
+
+def dimension_of(
+    asset: str, parameter: inspect.Parameter, annotation: type[Partition]
+) -> tuple[Dimension, list[Fault]]:
+    """Return the dimension that a function's parameter declares, with what is wrong about it."""
+    given, wrong = parameter.default, []
+    if given is parameter.empty:
+        given = None
+    elif not (isinstance(given, Given) and given.unit == annotation.unit):
+        known = "the default says which partitions there are"
+        wrong.append((f"{asset}: the default of {parameter.name!r} is {given!r}", known, _declared(annotation.unit)))
+        given = None
+    if parameter.kind != parameter.KEYWORD_ONLY:
+        hint = f"def {asset}(..., *, {parameter.name}: oito.{annotation.__name__})"
+        wrong.append((f"{asset}: {parameter.name!r} is a partition and stands before the *", "", hint))
+    return Dimension(parameter.name, annotation.unit, given=given), wrong
+
+
+def misfits(
+    asset: str,
+    dimensions: Sequence[Dimension],
+    cut: Sequence[Dimension],
+    inputs: Sequence[tuple[str, Window | None, Sequence[Dimension]]],
+    *,
+    word: str,
+    may_be_mapped: bool,
+) -> Iterator[Fault]:
+    """Yield what is wrong with an asset's partitions, beside those of its inputs: (name, window, dimensions) each."""
+    own = [*dimensions, *cut]
+    names = [each.name for each in own]
+    for each in own:
         if not each.name.isidentifier():
-            yield f"{name}: a partition is called {each.name!r}, which no parameter can be: give it a name="
-        if names.count(each.name) > 1:
-            yield f"{name}: two partitions are called {each.name!r}: give one another name="
+            yield f"{asset}: a partition is called {each.name!r}, which no parameter can be", "", "give it a name="
+    if len(set(names)) < len(names):
+        yield f"{asset}: two partitions are called {max(names, key=names.count)!r}", "", "give one another name="
+    if dimensions and not may_be_mapped:
+        known = f"{word} has no parameter {dimensions[0].name!r}"
+        yield f"{asset}: a {word} is made whole, not partition by partition", known, "leave the parameter out"
+    if dimensions and cut:
+        both = f"{asset} is both cut (partition=) and made partition by partition ({dimensions[0].name})"
+        yield both, "", "leave one of them out"
+    for each in dimensions:
+        same = [other for _, _, theirs in inputs for other in theirs if other.name == each.name]
+        if not same and each.given is None:
+            known, unit = f"no input is partitioned by {each.name}", each.unit.capitalize()
+            hint = f"cut an input, partition=oito.{unit}.of(...), or declare them, {each.name}: oito.{unit} = {_declared(each.unit)}"
+            yield f"{asset}: nothing says which partitions {each.name!r} has", known, hint
+        for other in same:
+            if other.unit != each.unit:
+                yield f"{asset}: {each.name!r} is by {each.unit} here and by {other.unit} in an input", "", ""
+    for name, window, theirs in inputs:
+        lacking = next((who for who, them in ((asset, dimensions), (name, theirs)) if not _is_timed(them)), "")
+        if window and lacking:
+            yield f"{asset}: {name} has a window, but {lacking} is not partitioned by time", "", ""
+
+
+def _is_timed(dimensions: Sequence[Dimension]) -> bool:
+    return any(each.unit != "key" for each in dimensions)
+
+
+def _declared(unit: str) -> str:
+    return 'oito.Key.among("north", "south")' if unit == "key" else f'oito.{unit.capitalize()}.since("2013-01")'

@@ -24,7 +24,7 @@ from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 
 FORMAT = 1
-UNKEYED = frozenset({"shown", "places", "own", "key"})  # for people and speed, not for the digest
+UNKEYED = frozenset({"shown", "places", "own", "key", "base"})  # for people and speed, not for the digest
 OUTSIDE = frozenset({"inputs", "partitions"})  # what a definition leaves out
 SOFTWARE = frozenset(
     {"format", "python", "packages"}
@@ -117,7 +117,12 @@ def definition(
         "places": places,
         "own": next(iter(reached.code), "") if asset.function is not None else "",
     }
-    return {**parts, "key": digest(_nameless(parts, UNKEYED | OUTSIDE))}
+    return {**parts, "key": keyed_parts(parts)}
+
+
+def keyed_parts(parts: Parts) -> str:
+    """Return the digest of a definition's parts."""
+    return digest(_nameless(parts, UNKEYED | OUTSIDE))
 
 
 def with_inputs(parts: Parts, inputs: Mapping[str, Version]) -> Parts:
@@ -161,7 +166,10 @@ def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cause]:
     then in what else went in, and what came or went with such a change last.
     """
     found: list[Cause] = []
-    for section in sorted({*before, *after} - UNKEYED, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
+    left_out = (
+        UNKEYED if "undeclared" in before and "undeclared" in after else UNKEYED | {"undeclared"}
+    )  # not learned yet
+    for section in sorted({*before, *after} - left_out, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)):
         old, new = before.get(section, {}), after.get(section, {})
         if isinstance(new, Mapping) and isinstance(old, Mapping):
             found += [
@@ -203,6 +211,7 @@ _ORDER = {
             "kind",
             "files",
             "variables",
+            "undeclared",
             "inputs",
         )
     )
@@ -269,13 +278,24 @@ def _counted(version: str, mode: str) -> str:
     return ".".join(version.split(".")[:2]) if mode == "minor" else version
 
 
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's bytes, or of all files below a folder by name; what is unchanged is not read again.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    stat = path.stat()
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        return digest([(each.relative_to(path).as_posix(), file_digest(each)) for each in files])
+    if time.time_ns() - stat.st_mtime_ns < _SETTLED_NS:
+        return _hashed.__wrapped__(path)
+    return _hashed(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
 def _file_digest(root: Path, name: str, asset: Asset) -> str:
-    path = root / name
     try:
-        stat = path.stat()
-        if time.time_ns() - stat.st_mtime_ns < _SETTLED_NS:
-            return _hashed.__wrapped__(path)
-        return _hashed(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        return file_digest(root / name)
     except OSError as error:
         problem = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise DeclarationError(

@@ -93,6 +93,7 @@ class Spec:
             field.name: getattr(self, field.name)
             for field in fields(self)
             if field.name not in OPERATIONAL and field.name not in self.wants
+            if field.name != "partition" or getattr(self, field.name)  # what is not cut is what it was before cuts
         }
 
     def references(self) -> dict[str, tuple[Any, ...]]:

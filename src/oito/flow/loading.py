@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -22,6 +22,7 @@ from importlib.machinery import (
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from oito.errors import DeclarationError
 from oito.flow.packages import in_site_folder, in_standard_library
 
 _BEGAN_S = time.time()
@@ -174,3 +175,43 @@ def _finder(entry: str) -> FileFinder:
         (_Loader, SOURCE_SUFFIXES),
         (SourcelessFileLoader, BYTECODE_SUFFIXES),
     )
+
+
+def modules_of(root: Path, names: Sequence[str]) -> list[ModuleType]:
+    """Import the files or packages of a project.
+
+    Raises:
+        DeclarationError: one is not there, or cannot be imported; the text names the line.
+    """
+    for name in names:
+        path = root / name
+        if not path.exists() and not path.with_suffix(".py").exists():
+            raise DeclarationError(
+                f"the project file {name} is not there",
+                where=str(root),
+                next="run the command in the project's folder, or start one with: oito init",
+            )
+    try:
+        return imported(root, [".".join(Path(name).with_suffix("").parts) for name in names])
+    except DeclarationError:
+        forget(root)
+        raise
+    except Exception as error:
+        forget(root)
+        line = _line_of(error, root)
+        raise DeclarationError(
+            f"{' or '.join(names)} cannot be imported: {type(error).__name__}: {error}",
+            where=line or str(root / names[0]),
+        ) from error
+
+
+def _line_of(error: BaseException, root: Path) -> str:
+    trace, line = error.__traceback__, ""
+    while trace:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(root):
+            line = f"{file.name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        line = f"{Path(error.filename).name}:{error.lineno}"
+    return line

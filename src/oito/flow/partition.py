@@ -11,7 +11,7 @@ from typing import Any
 from oito.catalog import versions
 from oito.catalog.records import Version
 from oito.clock import moment, span
-from oito.errors import BadInput
+from oito.errors import BadInput, DataError
 from oito.flow.dimensions import Dimension, Window
 from oito.storage.digests import digest
 from oito.storage.sql import Database
@@ -50,20 +50,42 @@ def selected(database: Database, version: Version, keys: Sequence[str]) -> Versi
     if None in identities or not identities:
         return chosen
     parts = versions.by_ids(database, identities)
-    return replace(chosen, tables=together([parts[each].tables for each in identities]))
+    return replace(
+        chosen, tables=together({key: parts[each].tables for key, each in zip(known, identities, strict=True)})
+    )
 
 
-def together(parts: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
-    """Return the tables of several versions as one of each name: all their files, in order; no row is copied."""
+def together(parts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    """Return the tables of several partitions as one of each name: all their files, in order; no row is copied.
+
+    Raises:
+        DataError: two of them have other columns.
+    """
     found: dict[str, Mapping[str, Any]] = {}
-    for name in dict.fromkeys(name for tables in parts for name in tables):
-        each = [tables[name] for tables in parts if name in tables]
+    for name in dict.fromkeys(name for tables in parts.values() for name in tables):
+        each = {key: tables[name] for key, tables in parts.items() if name in tables}
+        _check_same(each)
         found[name] = {
-            "parts": [part for table in each for part in table["parts"]], "schema": each[-1]["schema"],
-            "rows": sum(table["rows"] for table in each), "leaves": [], "blocks": [],
-            "content": digest([table["content"] for table in each]),
+            "parts": [part for table in each.values() for part in table["parts"]],
+            "schema": next(iter(each.values()))["schema"], "rows": sum(table["rows"] for table in each.values()),
+            "leaves": [], "blocks": [], "content": digest([table["content"] for table in each.values()]),
         }  # fmt: skip
     return found
+
+
+def _check_same(tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse partitions that are no one table."""
+    first, schema = next((key, table["schema"]) for key, table in tables.items())
+    for key, table in tables.items():
+        if table["schema"] != schema:
+            odd = [pair for pair in table["schema"] if pair not in schema] or [
+                p for p in schema if p not in table["schema"]
+            ]
+            known = ", ".join(f"{name} {dtype}" for name, dtype in odd)
+            raise DataError(
+                f"partitions {first} and {key} have other columns", known=known or "the same ones, in another order",
+                next="return the same columns, in the same order and types, for every partition",
+            )  # fmt: skip
 
 
 class Picker:

@@ -2,82 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from oito.catalog import approvals, environments, lineage, runs, versions
 from oito.catalog.records import Version
+from oito.clock import uptime
 from oito.errors import OitoError
 from oito.flow import fingerprint as fingerprints
 from oito.flow import loading
+from oito.flow.entry import SETTLED, Entry
 from oito.flow.fingerprint import Cause
+from oito.flow.keyed import PARTITION, given_keys, input_causes, keyed
 from oito.flow.ownership import Owners
 from oito.flow.project import Asset
 from oito.flow.site import Context, Site, failed
 from oito.storage.sql import Database
 
-State = Literal["fresh", "held", "accepted", "stale", "reusable", "missing", "waiting", "running", "blocked", "refused"]
-SETTLED: frozenset[State] = frozenset({"fresh", "held", "accepted", "refused"})
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One asset's place in a plan.
-
-    States: `fresh` (its version fits), `held` (newer data exists, but it waits for a verdict), `accepted` (re-stamped by a
-    person), `refused` (made, and a gate said no), `stale` (with `causes`), `reusable` (another version fits: the pointer
-    moves without a run), `missing` (never made), `waiting` (something it needs will run first, and may change nothing),
-    `running` (by another run), `blocked` (something it needs is not there).
-    """
-
-    asset: Asset
-    state: State
-    version: Version | None = None
-    fits: Version | None = None  # a version with this very fingerprint
-    causes: tuple[Cause, ...] = ()
-    note: str = ""
-    fingerprint: str = ""
-    definition: str = ""
-    parts: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Version] = field(default_factory=dict)
-    probe: str = ""
-    is_redefined: bool = True  # whether a step would not go on from `version`, because that was made in another way
-
-    @property
-    def work(self) -> str:
-        """What two processes must not do at the same time."""
-        return self.fingerprint if not self.asset.spec.is_external else f"{self.asset.name}:{self.fingerprint}"
-
-    @property
-    def reason(self) -> str:
-        """The state's cause in one line."""
-        more = f" (+{len(self.causes) - 1} more)" if len(self.causes) > 1 else ""
-        return self.note or (self.causes[0].text + more if self.causes else "")
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "asset": self.asset.name,
-            "kind": self.asset.kind.word,
-            "state": self.state,
-            "version": self.version.ref if self.version else None,
-            "reason": self.reason,
-            "causes": [cause.data() for cause in self.causes],
-        }
-
 
 class Planner:
     """Holds each asset of a site against the catalog.
 
-    `collect` names sources that are asked outside production too; `force` names assets that run whatever their state.
+    `collect` names sources that are asked outside production too; `force` names assets that run whatever their state;
+    `partitions` are those that a person named, by mapped asset: its others stay as they are.
     """
 
     def __init__(
-        self, site: Site, *, collect: Collection[str] = (), force: Collection[str] = (), run: str = ""
-    ) -> None:
+        self, site: Site, *, collect: Collection[str] = (), force: Collection[str] = (), run: str = "",
+        partitions: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:  # fmt: skip
         self.site, self.run = site, run
         self.collect, self.force = frozenset(collect), frozenset(force)
+        self.partitions = partitions or {}
         self._definitions: dict[str, dict[str, Any]] = {}
         self._owners = Owners([site.project.root])
         loading.activate(site.project.root, site.project.modules)
@@ -108,8 +65,11 @@ class Planner:
             asset, "fresh", current, fingerprint=fingerprints.fingerprint(parts), definition=definition, parts=parts,
             inputs=inputs, is_redefined=current is None or current.definition != definition,
         )  # fmt: skip
+        if asset.dimensions:
+            known = self._with_given(known)
         if asset.name in self.force:
-            return replace(known, state="stale", note="asked for by name")
+            forced = replace(known, state="stale", note="asked for by name")
+            return self._keyed(forced, is_forced=True) if asset.dimensions else forced
         return self._external(known) if asset.spec.is_external else self._internal(known)
 
     def asker(self, asset: Asset, current: Version) -> Version | None:
@@ -127,7 +87,7 @@ class Planner:
         asset, current, rows = known.asset, known.version, self.site.catalog.rows
         if current and current.fingerprint == known.fingerprint:
             return known
-        holder = runs.holder(rows, known.work, now=time.time(), lease_s=self.site.settings.lease_s)
+        holder = runs.holder(rows, known.work, now=uptime(), lease_s=self.site.settings.lease_s)
         if holder and holder != self.run:
             return replace(known, state="running", note=f"by run {holder}")
         if current and self._is_accepted(known):
@@ -140,8 +100,22 @@ class Planner:
             return replace(known, state="refused", fits=fits, note=f"a gate refused {fits.ref}")
         if fits:
             return replace(known, state="reusable", fits=fits, note=f"{fits.ref} fits")
+        if asset.dimensions:
+            return self._keyed(known)
         note = f"{asker.ref} asks: {asker.record['asks'][asset.name]}" if asker else ""
         return self._stale(known, note=note)
+
+    def _with_given(self, known: Entry) -> Entry:
+        """Return the entry of a mapped asset with the partitions that its declaration gives it."""
+        parts = {**known.parts, "partitions": given_keys(known, self.site)}
+        return replace(known, parts=parts, fingerprint=fingerprints.fingerprint(parts))
+
+    def _keyed(self, known: Entry, *, is_forced: bool = False) -> Entry:
+        placed = keyed(known, self.site, wanted=self.partitions.get(known.asset.name, ()), is_forced=is_forced)
+        if placed.state == "blocked" or known.version is None:
+            return placed
+        causes = self._stale(known).causes
+        return replace(placed, causes=(*causes, *input_causes(known.version, known.inputs, self.site)))
 
     def _external(self, known: Entry) -> Entry:
         """Place an asset whose result depends on the outside world: its probe says whether that may have changed."""
@@ -241,4 +215,4 @@ def pinned_inputs(rows: Database, version: Version) -> dict[str, Version]:
     """Return the inputs a version was made from, by role."""
     edges = lineage.inputs(rows, version.id)
     found = versions.by_ids(rows, [edge.input for edge in edges])
-    return {edge.role: found[edge.input] for edge in edges}
+    return {edge.role: found[edge.input] for edge in edges if not edge.role.startswith(PARTITION)}

@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 from oito.errors import DeclarationError, ProjectFaults, UnknownAsset
 from oito.flow import graph, hidden, loading
 from oito.flow.declare import Declaration, From, declaration
+from oito.flow.dimensions import Dimension, Window, dimension_of, is_partition, misfits
 from oito.flow.kind import Kind, Spec
 from oito.names import did_you_mean
 
@@ -25,6 +26,7 @@ class Input:
     asset: str
     annotation: Any = None
     is_parameter: bool = False
+    window: Window | None = None  # how much more than the asset's own partition is wanted
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,16 @@ class Asset:
     inputs: tuple[Input, ...]
     named: tuple[Input, ...]
     options: Mapping[str, Any]  # parameters after *, with their defaults
+    dimensions: tuple[Dimension, ...] = ()  # its partitions, each made by a call of the function
 
     @property
     def place(self) -> str:
         return f"{Path(self.file).name}:{self.line}"
+
+    @property
+    def cut(self) -> tuple[Dimension, ...]:
+        """What its rows are cut by after they were made."""
+        return tuple(getattr(self.spec, "partition", ()))
 
     def names(self, role: str) -> list[str]:
         """Return the assets that the spec field `role` refers to."""
@@ -104,7 +112,7 @@ def load(root: Path, modules: Sequence[str], kinds: Sequence[Kind]) -> Project:
         ProjectFaults: everything that is wrong with the declarations, with file, line and "did you mean".
         DeclarationError: a module is not there or cannot be imported.
     """
-    loaded = _imported(root.resolve(), modules)
+    loaded = loading.modules_of(root.resolve(), modules)
     by_word = {kind.word: kind for kind in kinds}
     faults: list[DeclarationError] = []
     found = _declared(loaded, faults)
@@ -113,6 +121,8 @@ def load(root: Path, modules: Sequence[str], kinds: Sequence[Kind]) -> Project:
     reader = _Reader(found, names, by_word)
     assets = {name: asset for name, told in found.items() if (asset := reader.asset(name, told))}
     assets = {name: reader.with_pulled(asset, assets) for name, asset in assets.items()}
+    for asset in assets.values():
+        reader.check_partitions(asset, assets)
     faults += reader.faults
     order, cycle = graph.order({name: [i.asset for i in (*a.inputs, *a.named)] for name, a in assets.items()})
     if cycle:
@@ -190,10 +200,33 @@ class _Reader:
         named = [each for each in referred if each.role.split(".")[0] in spec.by_name]
         inputs += self._tables(name, told)
         options: dict[str, Any] = {}
+        dimensions: list[Dimension] = []
         if told.function is not None:
-            inputs += self._parameters(name, told, options)
+            inputs += self._parameters(name, told, options, dimensions)
         kind = self.kinds[spec.word]
-        return Asset(name, kind, spec, told.function, told.file, told.line, tuple(inputs), tuple(named), options)
+        return Asset(
+            name,
+            kind,
+            spec,
+            told.function,
+            told.file,
+            told.line,
+            tuple(inputs),
+            tuple(named),
+            options,
+            tuple(dimensions),
+        )
+
+    def check_partitions(self, asset: Asset, assets: Mapping[str, Asset]) -> None:
+        """Keep the faults of how an asset is partitioned, which can be seen once all assets are known."""
+        inputs = [
+            (each.asset, each.window, assets[each.asset].dimensions or assets[each.asset].cut)
+            for each in asset.inputs
+            if each.asset in assets
+        ]
+        for what, known, hint in misfits(asset.name, asset.dimensions, asset.cut, inputs, word=asset.spec.word,
+                                         may_be_mapped=asset.spec.may_be_mapped):  # fmt: skip
+            self.faults.append(_fault(self.found[asset.name], what, known, hint))
 
     def with_pulled(self, asset: Asset, assets: Mapping[str, Asset]) -> Asset:
         """Add the assets of the kinds that `pulls` names, found behind the assets that the spec refers to."""
@@ -249,7 +282,9 @@ class _Reader:
             else:
                 self.faults.append(self._unknown(name, told, table))
 
-    def _parameters(self, name: str, told: Declaration, options: dict[str, Any]) -> Iterator[Input]:
+    def _parameters(
+        self, name: str, told: Declaration, options: dict[str, Any], dimensions: list[Dimension]
+    ) -> Iterator[Input]:
         assert told.function is not None
         spec, annotations = told.spec, _annotations(told.function)
         if inspect.iscoroutinefunction(inspect.unwrap(told.function)):
@@ -267,16 +302,20 @@ class _Reader:
                 self.faults.append(
                     _fault(told, f"{name} takes {parameter.name!r} by position only", known, "remove the /")
                 )
+            elif is_partition(annotations.get(parameter.name)):
+                dimension, wrong = dimension_of(name, parameter, annotations[parameter.name])
+                dimensions.append(dimension)
+                self.faults += [_fault(told, *each) for each in wrong]
             elif parameter.kind == parameter.KEYWORD_ONLY:
                 options[parameter.name] = parameter.default
                 if parameter.default is parameter.empty and parameter.name != "seed":
                     next = f"write {parameter.name}=... with a value, or put it before * if it is an asset"
                     self.faults.append(_fault(told, f"{name}: the option {parameter.name!r} has no default", "", next))
             elif parameter.name not in spec.given:
-                annotation, source = _split(annotations.get(parameter.name))
+                annotation, source, window = _split(annotations.get(parameter.name))
                 target = parameter.name if source is None else self._source(source)
                 if target in self.found and spec.takes_assets and target != name:
-                    yield Input(parameter.name, target, annotation, is_parameter=True)
+                    yield Input(parameter.name, target, annotation, is_parameter=True, window=window)
                 else:
                     self.faults.append(self._unknown(name, told, parameter.name, source, parameter.default))
 
@@ -314,42 +353,6 @@ class _Reader:
         return _fault(told, f"{name} needs {parameter!r}, which no asset is named", "", hint)
 
 
-def _imported(root: Path, names: Sequence[str]) -> list[ModuleType]:
-    """Import the files or packages of the project."""
-    for name in names:
-        path = root / name
-        if not path.exists() and not path.with_suffix(".py").exists():
-            raise DeclarationError(
-                f"the project file {name} is not there",
-                where=str(root),
-                next="run the command in the project's folder, or start one with: oito init",
-            )
-    try:
-        return loading.imported(root, [".".join(Path(name).with_suffix("").parts) for name in names])
-    except DeclarationError:
-        loading.forget(root)
-        raise
-    except Exception as error:
-        loading.forget(root)
-        line = _line_of(error, root)
-        raise DeclarationError(
-            f"{' or '.join(names)} cannot be imported: {type(error).__name__}: {error}",
-            where=line or str(root / names[0]),
-        ) from error
-
-
-def _line_of(error: BaseException, root: Path) -> str:
-    trace, line = error.__traceback__, ""
-    while trace:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if file.is_relative_to(root):
-            line = f"{file.name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.filename:
-        line = f"{Path(error.filename).name}:{error.lineno}"
-    return line
-
-
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotations as values; one with a name that exists only for type checkers stays a text."""
     inner: Any = inspect.unwrap(function)
@@ -361,11 +364,13 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def _split(annotation: Any) -> tuple[Any, From | None]:
+def _split(annotation: Any) -> tuple[Any, From | None, Window | None]:
     if get_origin(annotation) is Annotated:
         plain, *rest = get_args(annotation)
-        return plain, next((each for each in rest if isinstance(each, From)), None)
-    return annotation, None
+        sources = [each for each in rest if isinstance(each, From)]
+        windows = [each for each in rest if isinstance(each, Window)]
+        return plain, sources[0] if sources else None, windows[0] if windows else None
+    return annotation, None, None
 
 
 def _place(told: Declaration) -> str:

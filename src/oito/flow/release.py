@@ -15,9 +15,9 @@ from oito.catalog.records import Release, Version
 from oito.errors import BadInput, Refused, UnknownEnvironment
 from oito.flow import bundle, loading, triggers
 from oito.flow.approvals import missing_error, rule
+from oito.flow.commits import gates, refusal
 from oito.flow.entry import SETTLED, Entry
 from oito.flow.plan import Planner
-from oito.flow.runner import gates, refusal
 from oito.flow.site import Gate, Site
 
 

@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,14 @@ from oito.catalog.records import Version
 from oito.clock import VirtualClock, moment
 from oito.errors import OitoError
 from oito.flow import fingerprint as fingerprints
+from oito.flow import machine
 from oito.flow import project as projects
 from oito.flow.kind import Kind
 from oito.flow.plan import pinned_inputs
 from oito.flow.site import Context, Site
 from oito.flow.stored import Stored, store
+from oito.flow.suspects import Watch
+from oito.storage.digests import digest
 from oito.storage.files import Files
 
 if TYPE_CHECKING:
@@ -39,15 +43,20 @@ TOLERANCE = 1e-4  # of a figure, relative to the larger of 1 and itself, that ot
 def main() -> None:
     """Carry out the request in the folder that the command line names and leave the result beside it."""
     folder = Path(sys.argv[1])
+    causes: list[str] = []
     try:
-        result = remade(json.loads((folder / REQUEST).read_text()), folder)
+        result = remade(json.loads((folder / REQUEST).read_text()), folder, causes)
     except OitoError as error:
-        result = {"error": error.data()}
+        result = {"error": error.data(), "causes": causes}
     (folder / RESULT).write_text(json.dumps(result))
 
 
-def remade(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what the version is made of when it is made again: its content digest, what differs, and the machine."""
+def remade(request: Mapping[str, Any], folder: Path, causes: list[str]) -> dict[str, Any]:
+    """Return what the version is made of when it is made again: its content digest, what differs, and the machine.
+
+    `causes` is given what is another in the definition, before anything runs.
+    """
+    sys.path += [place for place in request["path"] if place not in sys.path]
     catalog = Catalog(
         Path(request["home"]), VirtualClock(moment(request["now"])), protected=tuple(request["protected"])
     )
@@ -62,14 +71,19 @@ def remade(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     root = Path(request["root"])
     site = _Scratch(project, catalog, files, settings, version.environment, root, scratch=folder)
     context = _context(site, version)
-    made = context.asset.kind.door("run").make(context)
-    again = store(files, made)
+    causes += _causes(context, version, settings.packages)
+    spec = context.asset.spec
+    watch = Watch(source, files=[str(root / name) for name in spec.reads], variables=spec.env)
+    with watch if request["watch"] else nullcontext():
+        made = context.asset.kind.door("run").make(context)
+        again = store(context, made)
     return {
         "content": again.content,
         "differences": list(_differences(site, version, again, made.metrics)),
-        "is_close": _is_close(versions.metrics(catalog.rows, version.id), made.metrics),
-        "machine": made.record.get("environment"),
-        "causes": [cause.text for cause in _causes(context, version, settings.packages)],
+        "is_close": _is_close(site, version, again, made.metrics),
+        "machine": machine.describe(),
+        "causes": causes,
+        "suspects": watch.found,
     }
 
 
@@ -119,18 +133,59 @@ def _kind(told: Mapping[str, str]) -> Kind:
     return Kind(told["word"], told["plural"], spec, told["sentence"], told["package"])
 
 
-def _causes(context: Context, version: Version, packages: str) -> list[fingerprints.Cause]:
+def _causes(context: Context, version: Version, packages: str) -> list[str]:
+    """Return what is another in the definition than when the version was made."""
     site = context.site
     before = versions.parts(site.catalog.rows, version.fingerprint) or {}
+    if "of" in before:  # of a partition the whole keeps the rest
+        before = {**(versions.parts(site.catalog.rows, before["of"]) or {}), "inputs": before["inputs"]}
+    if "code" not in before:
+        return []
     seed = site.settings.seed
     now = fingerprints.definition(context.asset, site.project, packages=packages, root=site.root, seed=seed)
-    return [each for each in fingerprints.causes(before, {**now, "inputs": before.get("inputs", {})}) if before]
+    same = {name: before[name] for name in ("inputs", "partitions") if name in before}
+    found = fingerprints.causes(before, {**now, **same})
+    return [_of_variable(each) if each.section == "variable" else each.text for each in found]
 
 
-def _is_close(then: Mapping[str, float], now: Mapping[str, float]) -> bool:
-    return set(then) == set(now) and all(
-        abs(then[name] - now[name]) <= TOLERANCE * max(1.0, abs(then[name])) for name in then
-    )
+def _of_variable(cause: fingerprints.Cause) -> str:
+    """Return what became of a declared variable; its value, which may be secret, is known by its digest alone."""
+    unset = digest(None)[:8]
+    if cause.after == unset:
+        return f"variable {cause.name}: was set, is not set now"
+    return f"variable {cause.name}: {'was not set, is set now' if cause.before == unset else 'has another value'}"
+
+
+def _is_close(site: Site, version: Version, again: Stored, metrics: Mapping[str, float]) -> bool:
+    """Say whether the two makings are alike but for what other hardware may move: all metrics, and all numbers in tables."""
+    then = versions.metrics(site.catalog.rows, version.id)
+    names = set(version.tables)
+    if not (then or names) or set(then) != set(metrics) or names != set(again.tables):
+        return False
+    pairs = [_frames(site, version.tables[name], again.tables[name]) for name in names]
+    return all(_is_near(then[name], metrics[name]) for name in then) and all(_are_near(*pair) for pair in pairs)
+
+
+def _is_near(then: float, now: float) -> bool:
+    return abs(then - now) <= TOLERANCE * max(1.0, abs(then))
+
+
+def _are_near(old: pl.DataFrame, new: pl.DataFrame) -> bool:
+    import polars as pl
+
+    if old.schema != new.schema or old.height != new.height:
+        return False
+    for then, now in zip(old, new, strict=True):
+        if not then.dtype.is_float():
+            if not then.equals(now, null_equal=True):
+                return False
+            continue
+        frame = pl.select(then=then.cast(pl.Float64), now=now.cast(pl.Float64))
+        distance = (pl.col("then") - pl.col("now")).abs()
+        is_near = distance <= TOLERANCE * pl.max_horizontal(pl.lit(1.0), pl.col("then").abs())
+        if not frame.select((is_near | pl.col("then").eq_missing(pl.col("now"))).all()).item():
+            return False
+    return True
 
 
 def _differences(site: Site, version: Version, again: Stored, metrics: Mapping[str, float]) -> Iterator[str]:
@@ -153,13 +208,16 @@ def _only(name: str, is_before: bool) -> str:
 
 
 def _table(site: Site, name: str, then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[str]:
-    from oito.storage.tables import Table, scan
-
     if then is None or now is None:
         yield _only(f"table {name}", then is not None)
     elif then["content"] != now["content"]:
-        old, new = (scan(site.files, Table.from_data(each)).collect() for each in (then, now))
-        yield f"table {name}{_cell(old, new)}"
+        yield f"table {name}{_cell(*_frames(site, then, now))}"
+
+
+def _frames(site: Site, *tables: Mapping[str, Any]) -> list[pl.DataFrame]:
+    from oito.storage.tables import Table, scan
+
+    return [scan(site.files, Table.from_data(each)).collect() for each in tables]
 
 
 def _cell(old: pl.DataFrame, new: pl.DataFrame) -> str:

@@ -15,6 +15,7 @@ from oito.catalog.catalog import Catalog
 from oito.catalog.records import Version
 from oito.clock import Clock
 from oito.errors import MissingColumn, OitoError, StepFailed, UnknownAsset
+from oito.flow import dimensions
 from oito.flow.project import Asset, Project
 from oito.names import did_you_mean
 from oito.settings import Settings
@@ -77,11 +78,16 @@ class Site:
         Raises:
             MissingColumn: the version has no table of that name.
         """
-        from oito.storage import frames, tables
+        from oito.storage import cuts, frames, tables
 
         if name not in version.tables:
             raise MissingColumn(f"{version.ref} has no table {name!r}", known=did_you_mean(name, version.tables))
         table = tables.Table.from_data(version.tables[name])
+        if (
+            version.selection is not None and version.partitions["dimensions"][0][2]
+        ):  # cut, so its rows are picked as they are read
+            by = [cuts.Cut(unit, column) for _, unit, column in version.partitions["dimensions"]]
+            return frames.as_type(cuts.picked(tables.scan(self.files, table), by, version.selection), as_type)
         if getattr(as_type, "__name__", as_type) == "DuckDBPyRelation" and table.rows:
             return frames.as_relation(tables.paths(self.files, table))
         return frames.as_type(tables.scan(self.files, table), as_type)
@@ -179,6 +185,8 @@ class Context:
         arguments = {role: self.read(role, as_type=each.annotation) for role, each in wanted.items()}
         takes = inspect.signature(self.asset.function).parameters  # those of the function inside a wrapper, too
         arguments.update({name: value for name, value in given.items() if name in takes})
+        if self.partition:
+            arguments.update(dimensions.arguments(self.asset.dimensions, self.partition))
         if "seed" in self.asset.options:
             arguments["seed"] = self.seed("seed")
         return self.guarded(self.asset.function, **arguments)

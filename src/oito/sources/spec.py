@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from oito.errors import BadInput
 from oito.flow.declare import Decorator, declared
+from oito.flow.dimensions import Dimension, cuts_of
 from oito.flow.kind import Kind, Spec
 from oito.flow.schedule import Missed
 from oito.names import duration
@@ -33,6 +34,7 @@ class SourceSpec(Spec):
     known_at: str | None = None
     overlap: str | int = "3d"
     contract: Contract = "evolve"
+    partition: tuple[Dimension, ...] = ()  # what the rows are cut by
     reader: FilesReader | None = None
 
     word: ClassVar[str] = "source"
@@ -71,6 +73,7 @@ class _Source:
         known_at: str | None = None,
         overlap: str | int = "3d",
         contract: Contract = "evolve",
+        partition: Dimension | tuple[Dimension, ...] = (),
         every: str | None = None,
         cron: str | None = None,
         missed: Literal["", Missed] = "",
@@ -97,6 +100,8 @@ class _Source:
                 number when the cursor is one.
             contract: what happens when a column changes its type: `evolve` (new columns and wider numbers come in, rows
                 that do not fit are set aside), `quarantine` (new columns are set aside too), `freeze` (an error).
+            partition: what the rows are cut by, such as `oito.Day.of("scheduled")`: who takes `*, day: oito.Day` reads one
+                key, and a late row makes just its own partition stale.
             every, cron: when the outside is asked, such as "1h" or "0 6 * * *"; without either, at each run.
             missed: what becomes of ticks at which nobody was there, "once", "skip" or "all".
 
@@ -105,6 +110,7 @@ class _Source:
             ... def flights(since): ...
         """
         key = fields.pop("key", ())
+        fields["partition"] = cuts_of(fields.get("partition", ()))
         spec = SourceSpec(key=(key,) if isinstance(key, str) else tuple(key), **fields)
         return declared(spec, function[0]) if function else Decorator(spec)
 
@@ -117,6 +123,7 @@ class _Source:
         known_at: str | None = None,
         overlap: str | int = "3d",
         contract: Contract = "evolve",
+        partition: Dimension | tuple[Dimension, ...] = (),
         every: str | None = None,
         cron: str | None = None,
         missed: Literal["", Missed] = "",
@@ -139,6 +146,7 @@ class _Source:
             known_at=known_at or cursor,
             overlap=overlap,
             contract=contract,
+            partition=cuts_of(partition),
             every=every,
             cron=cron,
             missed=missed,
