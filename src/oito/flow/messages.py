@@ -138,13 +138,13 @@ def context_of(site: Site, told: Mapping[str, Any]) -> Context:
 
 
 def _version_message(version: Version) -> Message:
-    return {"id": version.id, "keys": list(version.selection)} if version.selection else {"id": version.id}
+    return {"id": version.id, "keys": None if version.selection is None else list(version.selection)}
 
 
 def _version(catalog: Catalog, told: Mapping[str, Any]) -> Version:
     found = versions.by_id(catalog.rows, told["id"])
     assert found is not None
-    if "keys" not in told:
+    if told["keys"] is None:
         return found
     from oito.flow.partition import selected
 
