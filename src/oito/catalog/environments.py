@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from oito.catalog import freed
 from oito.catalog.records import Move, Release, Version
 from oito.catalog.versions import version
 from oito.storage.sql import Database, Row, Transaction
@@ -12,10 +13,16 @@ from oito.storage.sql import Database, Row, Transaction
 def move(
     change: Transaction, environment: str, asset: str, identity: int | None, *, at: str, release: int | None = None
 ) -> bool:
-    """Point `asset@environment` at a version (None: nowhere) inside a transaction; return whether that changed anything."""
+    """Point `asset@environment` at a version (None: nowhere) inside a transaction; return whether that changed anything.
+
+    Raises:
+        VersionFreed: the version has no bytes any more.
+    """
     row = change.one("SELECT version FROM pointer WHERE environment = ? AND asset = ?", environment, asset)
     if (row["version"] if row else None) == identity:
         return False
+    if identity is not None and (gone := freed.among(change, [identity])):
+        raise freed.error(change, gone[0])
     if identity is None:
         change.run("DELETE FROM pointer WHERE environment = ? AND asset = ?", environment, asset)
     else:

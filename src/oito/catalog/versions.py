@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from oito.catalog import freed
 from oito.catalog.records import NewVersion, Version
 from oito.storage.sql import Database, Row, Transaction
 
@@ -54,7 +55,12 @@ def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, r
     """Write one version inside a transaction and return its id; its number is the asset's next.
 
     A metric that is no finite number is left out: neither JSON nor a chart could show it.
+
+    Raises:
+        VersionFreed: something it was made from was freed meanwhile.
     """
+    if gone := freed.among(change, [identity for _, identity in new.inputs]):
+        raise freed.error(change, gone[0])
     row = change.one("SELECT COALESCE(MAX(number), 0) + 1 AS number FROM version WHERE asset = ?", new.asset)
     number = row["number"] if row else 1
     identity = change.run(

@@ -6,8 +6,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oito.errors import BadInput, CorruptFile, StorageError, StorageFull
@@ -19,6 +19,7 @@ _FULL_TEXTS = (
     "quota exceeded",
     "File too large",
 )  # libraries that drop the number keep the text
+_YOUNG_S = 1.0  # a file put again within this time still counts as put just now
 _SETTLED_NS = 100_000_000  # a file changed more recently than this may change again within one tick of its mtime
 
 _Stamp = tuple[int, int, int, int]
@@ -42,6 +43,8 @@ class Files:
     def put(self, data: bytes) -> str:
         """Return the digest under which `data` is now kept; a file that is there but broken is written anew.
 
+        One that is there has the time of this very moment from now on: a file that nobody owns yet is no leftover.
+
         Raises:
             StorageFull: the disk or quota is full; nothing was kept.
 
@@ -52,7 +55,7 @@ class Files:
             b'rides'
         """
         digest = hashlib.sha256(data).hexdigest()
-        if not self._is_sound(digest):
+        if not self._is_kept(digest):
             with self.writing() as path:
                 path.write_bytes(data)
                 self._install(path, digest)
@@ -77,7 +80,7 @@ class Files:
         try:
             with _room(path):
                 digest = _sha256(path)
-                if not self._is_sound(digest):
+                if not self._is_kept(digest):
                     self._install(path, digest)
                 return digest
         finally:
@@ -137,28 +140,54 @@ class Files:
                 if _DIGEST.fullmatch(folder.name + path.name):
                     yield folder.name + path.name
 
-    def remove(self, digest: str) -> None:
-        """Delete the file of that digest; one that is not there is fine."""
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Return those of the digests that have no file."""
+        return [each for each in digests if not self.has(each)]
+
+    def put_at(self, digest: str) -> float:
+        """Return when the file of that digest was put last, in seconds since 1970 by the machine's clock."""
+        path = self.path(digest)
+        with _present(path):
+            return path.stat().st_mtime
+
+    def remove(self, digest: str, *, put_before: float = float("inf")) -> int:
+        """Delete the file of that digest, unless it was put later, and return its size; 0 when nothing was deleted."""
+        path = self.path(digest)
+        try:
+            stat = path.stat()
+            if stat.st_mtime >= put_before:
+                return 0
+            path.unlink()
+        except FileNotFoundError:
+            return 0
         self._verified.pop(digest, None)
-        self.path(digest).unlink(missing_ok=True)
+        return stat.st_size
+
+    def scratches(self, older_than_s: float) -> list[Path]:
+        """Return the scratch files that were untouched for longer: those of dead writers."""
+        found = []
+        for path in self._scratch.iterdir():
+            with suppress(FileNotFoundError):  # its writer finished
+                if time.time() - path.stat().st_mtime >= older_than_s:
+                    found.append(path)
+        return found
 
     def clean_scratch(self, older_than_s: float) -> int:
         """Return how many scratch files of dead writers were deleted: those untouched for longer than `older_than_s`."""
-        count = 0
-        for path in self._scratch.iterdir():
-            try:
-                if time.time() - path.stat().st_mtime >= older_than_s:
-                    path.unlink()
-                    count += 1
-            except FileNotFoundError:
-                continue  # its writer finished, or another cleaner was quicker
-        return count
+        found = self.scratches(older_than_s)
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
 
-    def _is_sound(self, digest: str) -> bool:
+    def _is_kept(self, digest: str) -> bool:
+        """Say whether the bytes are there and sound, and let them count as put now."""
         try:
-            return self.has(digest) and bool(self.verify(digest))
-        except StorageError:
+            path = self.verify(digest)
+            if not 0 <= time.time() - path.stat().st_mtime < _YOUNG_S:
+                os.utime(path)
+        except (StorageError, FileNotFoundError):  # broken, not there, or deleted as unowned this very moment
             return False
+        return True
 
     def _install(self, path: Path, digest: str) -> None:
         home = self.path(digest)
