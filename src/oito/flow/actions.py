@@ -79,28 +79,32 @@ def why(site: Site, asset: str) -> Page:
 
 
 @action("run", writes=True)
-def run(site: Site, assets: list[str] | None = None, *, collect: bool = False, reason: str = "by hand") -> Page:
+def run(
+    site: Site, assets: list[str] | None = None, *, collect: bool = False, jobs: int = 0, reason: str = "by hand"
+) -> Page:
     """Bring assets up to date.
 
     Args:
         assets: which; all when none is named.
         collect: ask the sources also outside production, where they read production's versions otherwise.
+        jobs: how many steps run at once, each in a process of its own; by default the setting `engine` decides.
         reason: what the record of the run says.
     """
     sources = [name for name, each in site.project.assets.items() if each.kind.word == "source"] if collect else []
-    return _outcome(site, runner.run(site, assets or [], reason=reason, collect=sources))
+    return _outcome(site, runner.run(site, assets or [], reason=reason, collect=sources, jobs=jobs))
 
 
 @action("retrain", writes=True)
-def retrain(site: Site, asset: str, *, reason: str = "asked by hand") -> Page:
+def retrain(site: Site, asset: str, *, jobs: int = 0, reason: str = "asked by hand") -> Page:
     """Make one asset again from the newest inputs, whether or not anything asks for it.
 
     Args:
         asset: usually an experiment.
+        jobs: how many steps run at once, each in a process of its own; by default the setting `engine` decides.
         reason: what the record of the run says.
     """
     site.project.asset(asset)
-    return _outcome(site, runner.run(site, [asset], reason=reason, force=[asset]))
+    return _outcome(site, runner.run(site, [asset], reason=reason, force=[asset], jobs=jobs))
 
 
 @action("accept", writes=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 from oito.clock import stopwatch
 from oito.errors import OitoError
 from oito.flow.attempt import attempt
-from oito.flow.site import Context, Made, Site
+from oito.flow.site import Context, Made
 from oito.flow.stored import Stored
 
 
@@ -71,8 +71,3 @@ class Inline:
 
     def close(self) -> None:
         self._waiting.clear()
-
-
-def engine_of(site: Site, jobs: int = 0) -> Engine:
-    """Return the engine that the settings name."""
-    return Inline()

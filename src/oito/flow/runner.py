@@ -16,7 +16,8 @@ from oito.clock import stopwatch, uptime
 from oito.errors import OitoError, StepBlocked
 from oito.flow import bundle, loading
 from oito.flow.commits import Commits
-from oito.flow.engine import Engine, engine_of
+from oito.flow.engine import Engine
+from oito.flow.engines import engine_of
 from oito.flow.plan import Planner
 from oito.flow.project import Asset
 from oito.flow.site import Site, failed
@@ -81,9 +82,9 @@ class _Run:
         self, targets: Sequence[str], *, collect: Collection[str], force: Collection[str],
         partitions: Mapping[str, Sequence[str]] | None,
     ) -> Outcome:  # fmt: skip
-        began = stopwatch()
+        began, engine = stopwatch(), engine_of(self.site, self.jobs)
         self._begin()
-        with self._heartbeat(), contextlib.closing(engine_of(self.site, self.jobs)) as engine:
+        with self._heartbeat(), contextlib.closing(engine):
             try:
                 for number in range(ROUNDS):
                     planner = Planner(
