@@ -10,6 +10,7 @@ from oito.features.spec import features
 from oito.flow.declare import From
 from oito.flow.dimensions import Day, Hour, Key, Month, Window
 from oito.flow.space import Choice, Float, Int
+from oito.flow.tracking import log_metric
 from oito.labels.spec import labels
 from oito.models.spec import model
 from oito.monitors.spec import monitor, never, on_regret, on_schedule
@@ -53,6 +54,7 @@ __all__ = [
     "experiment",
     "features",
     "labels",
+    "log_metric",
     "matches",
     "model",
     "monitor",

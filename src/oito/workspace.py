@@ -15,7 +15,7 @@ from oito.clock import Clock, RealClock, VirtualClock, moment
 from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
-from oito.flow import bundle, pages, release, releasing, runner, timetable
+from oito.flow import bundle, curves, pages, release, releasing, runner, timetable
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
 from oito.flow.project import Project
@@ -32,6 +32,7 @@ def actions() -> list[Action]:
         *actions_of(flow_actions),
         *actions_of(releasing),
         *actions_of(pages),
+        *actions_of(curves),
         *actions_of(timetable),
         *actions_of(simulation_actions),
     ]

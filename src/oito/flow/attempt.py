@@ -19,6 +19,7 @@ from oito.flow import machine
 from oito.flow.project import Asset
 from oito.flow.site import Context, Made, failed
 from oito.flow.stored import Stored, store
+from oito.flow.tracking import recording
 from oito.names import duration
 
 RING_AGAIN_S = 1.0  # user code may swallow the first alarm
@@ -57,12 +58,12 @@ def again(context: Context, number: int, error: OitoError) -> float | None:
 def once(context: Context) -> tuple[Made, Stored | None]:
     """Return what one attempt made; what it prints is kept in the context's lines."""
     try:
-        with captured(context.lines), _alarm(context.asset):
+        with captured(context.lines), recording(context) as recorder, _alarm(context.asset):
             made: Made = context.asset.kind.door("run").make(context)
             # Storing is part of the step: a lazy frame does the user's work only now.
             if made.unchanged:
                 return made, None
-            stored = store(context, made)
+            stored = recorder.kept(made, store(context, made))
             made.record = machine.noted(context.site.files, made.record)
             return made, stored
     except OitoError:

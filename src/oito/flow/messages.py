@@ -120,6 +120,7 @@ def task_message(context: Context) -> Message:
         "inputs": {role: _version_message(version) for role, version in context.inputs.items()},
         "previous": _version_message(context.previous) if context.previous else None,
         "is_redefined": context.is_redefined, "definition": context.definition, "cause": context.cause,
+        "run": context.run,
         "now": None if isinstance(clock, RealClock) else text(clock.now()),
     }  # fmt: skip
 
@@ -133,7 +134,7 @@ def context_of(site: Site, told: Mapping[str, Any]) -> Context:
         site, site.project.asset(told["asset"]),
         {role: _version(site.catalog, each) for role, each in told["inputs"].items()},
         _version(site.catalog, previous) if previous else None, is_redefined=told["is_redefined"],
-        definition=told["definition"], cause=told["cause"], partition=told["partition"],
+        definition=told["definition"], cause=told["cause"], partition=told["partition"], run=told["run"],
     )  # fmt: skip
 
 

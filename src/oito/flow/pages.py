@@ -11,6 +11,7 @@ from typing import Any
 from oito.catalog import events, lineage, runs, versions
 from oito.catalog.records import Version
 from oito.errors import UnknownAsset
+from oito.flow import curves
 from oito.flow.action import action
 from oito.flow.entry import Entry, State
 from oito.flow.plan import Planner
@@ -138,6 +139,7 @@ def log(site: Site, run: str) -> Page:
                    ("reason", found.reason), ("who", found.who), ("at", found.at), ("seconds", found.seconds)])  # fmt: skip
     printed: list[Block] = [Text(s.log, title=s.asset, language="text") for s in steps if s.log]
     errors: list[Block] = [Text(s.error, title=s.asset, language="text", tone="bad") for s in steps if s.error]
+    printed += curves.of_run(site, run)
     table = Table(["asset", "state", "version", "seconds", "cause"], rows, title="Steps")
     return Page(
         f"Run {run}", [facts, table, *errors, *printed], {"run": vars(found), "steps": [vars(step) for step in steps]}
@@ -172,6 +174,7 @@ def version_page(site: Site, version: Version) -> Page:
     asset = site.project.assets.get(version.asset)
     blocks: list[Block] = [Facts(facts)]
     blocks += _panel(site, asset, "version_blocks", version) if asset else []
+    blocks += curves.of_version(site, version)
     if metrics:
         blocks.append(Table(["metric", "value"], [[name, value] for name, value in metrics.items()], title="Metrics"))
     blocks.append(graph)

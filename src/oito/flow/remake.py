@@ -29,6 +29,7 @@ from oito.flow.plan import pinned_inputs
 from oito.flow.site import Context, Site
 from oito.flow.stored import Stored, store
 from oito.flow.suspects import Watch
+from oito.flow.tracking import POINTS, recording
 from oito.storage.digests import digest
 from oito.storage.files import Files
 
@@ -74,9 +75,9 @@ def remade(request: Mapping[str, Any], folder: Path, causes: list[str]) -> dict[
     causes += _causes(context, version, settings.packages)
     spec = context.asset.spec
     watch = Watch(source, files=[str(root / name) for name in spec.reads], variables=spec.env)
-    with watch if request["watch"] else nullcontext():
+    with watch if request["watch"] else nullcontext(), recording(context) as recorder:
         made = context.asset.kind.door("run").make(context)
-        again = store(context, made)
+        again = recorder.kept(made, store(context, made))
     return {
         "content": again.content,
         "differences": list(_differences(site, version, again, made.metrics)),
@@ -190,7 +191,7 @@ def _are_near(old: pl.DataFrame, new: pl.DataFrame) -> bool:
 
 def _differences(site: Site, version: Version, again: Stored, metrics: Mapping[str, float]) -> Iterator[str]:
     """Yield where the version and its second making part: tables, then files, then metrics."""
-    for name in sorted({*version.tables, *again.tables}):
+    for name in sorted({*version.tables, *again.tables} - {POINTS}):
         yield from _table(site, name, version.tables.get(name), again.tables.get(name))
     for name in sorted({*version.files, *again.files}):
         old, new = version.files.get(name), again.files.get(name)

@@ -144,6 +144,7 @@ class Context:
     tell: Callable[[str], None] = lambda text: None
     touched: dict[str, Version] = field(default_factory=dict)
     partition: str = ""  # the key of the one partition that is to be made; "" is the whole
+    run: str = ""  # the run that it is a step of; "" when nothing is to be kept
 
     def version(self, name: str) -> Version:
         """Return the input known by a role or by its asset's name.

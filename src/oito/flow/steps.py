@@ -114,6 +114,7 @@ class Steps:
         context = Context(
             site, entry.asset, inputs, entry.version, is_redefined=entry.is_redefined, definition=entry.definition,
             cause=entry.reason, lines=turn.lines, tell=lambda line: site.tell(turn.name, line), partition=entry.partition,
+            run=self.run,
         )  # fmt: skip
         done = yield context
         assert done is not None
