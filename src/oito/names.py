@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from urllib.parse import quote
 
 from oito.errors import BadInput
 
@@ -115,6 +116,17 @@ def reference(text: str) -> tuple[str, int | None, str | None]:
         raise BadInput(f"{text!r} names no version", known="asset, asset:v3 or asset@environment")
     number = match["number"]
     return match["asset"], int(number) if number else None, match["environment"]
+
+
+def file_name(name: str) -> str:
+    """Return a name as one part of a path; `urllib.parse.unquote` gives it back, and no two names share one.
+
+    Example:
+        >>> file_name("production"), file_name("feature/x"), file_name("feature_x"), file_name("..")
+        ('production', 'feature%2Fx', 'feature_x', '%2E%2E')
+    """
+    quoted = quote(name, safe="")
+    return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

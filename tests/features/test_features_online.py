@@ -264,9 +264,9 @@ def test_unknown_views_and_unfit_frames_are_named(online: Online) -> None:
 def test_a_store_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     newer = Database(tmp_path / "o.db")
     with newer.write() as transaction:
-        transaction.run("PRAGMA user_version = 2")
+        transaction.run("PRAGMA user_version = 3")
     newer.close()
-    with pytest.raises(CatalogTooNew, match="the online store has format 2, this oito reads up to 1"):
+    with pytest.raises(CatalogTooNew, match="the online store has format 3, this oito reads up to 2"):
         Online(tmp_path / "o.db")
 
 

@@ -18,6 +18,7 @@ from oito.endpoints.answering import Score, scoring
 from oito.errors import UnknownVersion
 from oito.flow import bundle, project, release
 from oito.flow.site import Site
+from oito.names import file_name
 
 _ASIDE = threading.Lock()
 _PROJECTS = 8
@@ -25,7 +26,7 @@ _PROJECTS = 8
 
 def journal_folder(site: Site, endpoint: str) -> Path:
     """Return where the predictions of an endpoint in the site's environment are written down."""
-    return site.home / "journal" / site.environment.replace("/", "_") / endpoint
+    return site.home / "journal" / file_name(site.environment) / endpoint
 
 
 def signature_of(version: Version) -> Signature:

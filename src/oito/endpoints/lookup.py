@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _View:
-    """One looked-up view: its door's reader, and a missing value for each of its columns."""
-
-    lookup: Any
-    missing: Mapping[str, None]
-
-
-@dataclass(frozen=True)
 class _Question:
     """A row's request fields, typed, with its time; `as_of` remembers the time of one that told none: it is asked now."""
 
@@ -47,10 +39,7 @@ class Enricher:
         self._site, self._time = site, record["time"]
         self._fields = Fields(record)
         door: Any = site.project.kinds["features"].door("run")
-        stored = {name: site.catalog.find(name, site.environment) for name in record["features"]}
-        self._views = [
-            _View(door.Lookup(site, name), dict.fromkeys(view.record["columns"])) for name, view in stored.items()
-        ]
+        self._views = [door.Lookup(site, name) for name in record["features"]]
         self._on_request = [site.catalog.find(name, site.environment) for name in record["on_request"]]
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[Enriched | OitoError]:
@@ -75,11 +64,9 @@ class Enricher:
         values: dict[str, Any] = {}
         as_of = dict(asked.as_of)
         for view in self._views:
-            found, happened = view.lookup.of(asked.given, asked.at)
-            # A view that was given other columns a moment ago, for a version not served yet, lacks some of ours.
-            values |= view.missing
-            values |= {name: found[name] for name in view.missing if name in found}
-            as_of[view.lookup.name] = text(happened) if happened else None
+            found, happened = view.of(asked.given, asked.at)
+            values |= found
+            as_of[view.name] = text(happened) if happened else None
         return Enriched(values, as_of)
 
     def _computed(self, asked: Sequence[_Question]) -> Sequence[Mapping[str, Any] | OitoError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from oito.endpoints.journal import About, Block, Prediction
 from oito.endpoints.loading import beside, scorer
 from oito.errors import UnknownPrediction
 from oito.flow.site import Site
+from oito.names import file_name
 
 BATCH_ROWS = 64  # as many as a server scores in one call
 
@@ -46,10 +48,10 @@ class Replayed:
 
 def journals(site: Site) -> Iterator[tuple[str, Path]]:
     """Yield (environment, folder) of every endpoint that has ever answered, the site's own environment first."""
-    own = site.environment.replace("/", "_")
+    own = file_name(site.environment)
     for environment in sorted(_folders(site.home / "journal"), key=lambda folder: (folder.name != own, folder.name)):
         for folder in sorted(_folders(environment)):
-            yield environment.name, folder
+            yield unquote(environment.name), folder
 
 
 def find(site: Site, prediction: str) -> Found:

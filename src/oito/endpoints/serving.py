@@ -21,18 +21,24 @@ class _Standing:
 
     version: Version
     source: str
-    views: str
+    views: tuple[Version, ...]
 
     @classmethod
     def of(cls, site: Site, endpoint: str) -> _Standing:
         version = site.catalog.find(endpoint, site.environment)
-        views = [site.catalog.find(name, site.environment).record for name in version.record["features"]]
-        told = [[view[fact] for fact in ("entity", "columns", "ttl")] for view in views]
-        return cls(version, source_of(site, version), json.dumps(told))
+        views = tuple(site.catalog.find(name, site.environment) for name in version.record["features"])
+        return cls(version, source_of(site, version), views)
 
     @property
     def key(self) -> tuple[int, str, str]:
-        return self.version.id, self.source, self.views
+        """What a process that serves must load anew for when it changes; a view's newer rows are no reason."""
+        told = [[view.definition, *(view.record[fact] for fact in ("entity", "columns", "ttl"))] for view in self.views]
+        return self.version.id, self.source, json.dumps(told)
+
+    def is_ready(self, site: Site) -> bool:
+        """Say whether the rows of every view can be looked up; a run fills them a moment after it has moved a pointer."""
+        door = site.project.kinds["features"].door("run")
+        return all(door.is_ready(site, view) for view in self.views)
 
 
 class Stand:
@@ -54,9 +60,10 @@ class Stand:
             UnknownEnvironment: the endpoint has no version there.
             CorruptFile: a file of it changed after it was written.
         """
-        event = self._newest_event()
-        standing = _Standing.of(self._site, self.endpoint)
-        found = _served(self._site, standing)
+        with self._site.catalog.rows.snapshot():  # endpoint, views and source of one release, never of two
+            event = self._newest_event()
+            standing = _Standing.of(self._site, self.endpoint)
+            found = _served(self._site, standing)
         self._standing, self._event = standing.key, event
         return found
 
@@ -65,11 +72,12 @@ class Stand:
 
         Every change of a pointer is an event, so mostly one look at the newest event is all there is to do.
         """
-        event = self._newest_event()
-        if event == self._event:
+        if self._newest_event() == self._event:
             return None
-        if _Standing.of(self._site, self.endpoint).key != self._standing:
-            return self.load()
+        with self._site.catalog.rows.snapshot():
+            event, standing = self._newest_event(), _Standing.of(self._site, self.endpoint)
+            if standing.key != self._standing:
+                return self.load() if standing.is_ready(self._site) else None  # else: at the next look
         self._event = event
         return None
 

@@ -126,6 +126,7 @@ def release(site: Site, target: str, *, message: str = "") -> tuple[Release, lis
         "proposal": proposed.digest, "approvals": [asdict(each) for each in agreed], "from": site.environment,
         "assets": triggers.declared(project),
     }  # fmt: skip
+    _prepare(goal, [change.after for change in changes if change.after is not None])
     made = _move(
         goal, pointers, message=message, source=source, record=record, seen=theirs, released=site.environment, own=own
     )
@@ -161,6 +162,8 @@ def rollback(site: Site, target: str, *, to: int | None = None) -> Release:
         if kept and _keeps_collecting(site, kept, version):
             pointers[name] = version.id
     goal = site.within(target)
+    back = [pointers[name] for name in pointers if name not in now or now[name].id != pointers[name]]
+    _prepare(goal, list(versions.by_ids(site.catalog.rows, back).values()))
     record = {"pointers": pointers, "rollback_to": wanted}
     source = next(each.bundle for each in history if each.number == wanted)
     made = _move(goal, pointers, message=f"rollback to release {wanted}", source=source, record=record, seen=now)
@@ -180,6 +183,15 @@ def settle(site: Site) -> None:
         hook = getattr(asset.kind.door("run"), "settled", None)
         if hook is not None and asset.name in pointed:
             hook(site, asset, pointed[asset.name])
+
+
+def _prepare(goal: Site, coming: Sequence[Version]) -> None:
+    """Have ready, before any pointer moves, what will be read as soon as the environment points at these versions."""
+    for version in coming:
+        kind = goal.project.kinds.get(version.kind)
+        hook = getattr(kind.door("run"), "ready", None) if kind else None
+        if hook is not None:
+            hook(goal, version)
 
 
 def _goal(site: Site, target: str) -> dict[str, Version]:

@@ -24,7 +24,7 @@ from oito.monitors.regret import Decision, Losses
 from oito.monitors.sight import DRIFT_TABLE, FIGURES_TABLE, Before, Seen, Sight
 from oito.monitors.spec import MonitorSpec, OnRegret, OnSchedule
 from oito.monitors.windows import DRIFT, FIGURES, Row
-from oito.names import duration
+from oito.names import duration, file_name
 
 DRIFT_WINDOWS = 30  # of which a verdict keeps the columns
 MAX_ALARMS = 50  # in one verdict's record; the tables hold all
@@ -254,7 +254,7 @@ def _is_same(context: Context, record: Mapping[str, Any], tables: Mapping[str, p
 
 def _journal_bytes(context: Context) -> int:
     site: Site = context.site
-    folder = site.home / "journal" / site.environment.replace("/", "_") / context.version("endpoint").asset
+    folder = site.home / "journal" / file_name(site.environment) / context.version("endpoint").asset
     return sum(path.stat().st_size for path in folder.glob("**/*") if path.is_file())
 
 
