@@ -24,6 +24,8 @@ THEN: dict[str, Any] = {
         }
     ],
     "packages": ["numpy==2.4.6", "scikit-learn==1.9.1"],
+    "hashes": {"numpy": "a", "scikit-learn": "a"},
+    "locale": {"TZ": None},
 }
 
 
@@ -46,6 +48,8 @@ def test_every_difference_is_one_sentence() -> None:
     assert changed(platform={"machine": "aarch64"}) == ["platform: machine x86_64 → aarch64"]
     assert changed(cpu={"flags": ["avx2", "fma", "sve"]}) == ["cpu: flags gone: avx512f", "cpu: flags new: sve"]
     assert changed(cpu={"count": 8}) == ["cpu: count 2 → 8"]
+    assert changed(locale={"TZ": "UTC"}) == ["locale: TZ unset → UTC"]
+    assert changed(hashes={"numpy": "b", "polars": "c"}) == ["packages: numpy 2.4.6 has other files"]
     assert changed(pools=[{**THEN["pools"][0], "architecture": "Zen", "num_threads": 4}]) == [
         "pools: openblas kernel Haswell → Zen",
         "pools: openblas threads 1 → 4",

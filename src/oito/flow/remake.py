@@ -20,16 +20,17 @@ from oito.catalog import versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Version
 from oito.clock import VirtualClock, moment
-from oito.errors import OitoError
+from oito.errors import NotReproduced, OitoError
 from oito.flow import fingerprint as fingerprints
 from oito.flow import machine
 from oito.flow import project as projects
+from oito.flow.attempt import once
 from oito.flow.kind import Kind
 from oito.flow.plan import pinned_inputs
 from oito.flow.site import Context, Site
-from oito.flow.stored import Stored, store
+from oito.flow.stored import Stored
 from oito.flow.suspects import Watch
-from oito.flow.tracking import POINTS, recording
+from oito.flow.tracking import POINTS
 from oito.storage.digests import digest
 from oito.storage.files import Files
 
@@ -75,9 +76,10 @@ def remade(request: Mapping[str, Any], folder: Path, causes: list[str]) -> dict[
     causes += _causes(context, version, settings.packages)
     spec = context.asset.spec
     watch = Watch(source, files=[str(root / name) for name in spec.reads], variables=spec.env)
-    with watch if request["watch"] else nullcontext(), recording(context) as recorder:
-        made = context.asset.kind.door("run").make(context)
-        again = recorder.kept(made, store(context, made))
+    with watch if request["watch"] else nullcontext():
+        made, again = once(context)
+    if again is None:
+        raise NotReproduced(f"{version.ref} cannot be made again: its step finds nothing new by now")
     return {
         "content": again.content,
         "differences": list(_differences(site, version, again, made.metrics)),

@@ -1,7 +1,7 @@
 """Whether a version can be made again: the same source, inputs and moment in a clean process, compared bit by bit.
 
-No pointer moves and no version is written. What the outside world said cannot be asked again, so of sources and of labels
-that people give only the stored bytes are proven.
+No pointer moves and no version is written. What the outside world said cannot be asked again, so of sources, of labels
+that people give and of monitors' verdicts only the stored bytes are proven.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from oito.catalog import runs
+from oito.catalog import runs, versions
 from oito.catalog.records import Version
 from oito.errors import NotReproduced, UnknownVersion
 from oito.flow import bundle, machine, remake, stored
@@ -24,6 +24,8 @@ from oito.flow.site import Site
 
 Verdict = Literal["bit-equal", "equal but for hardware", "differs", "proven by stored rows only"]
 HARDWARE = ("platform:", "cpu:", "threads:", "pools:")
+STEADY = "undeclared: made twice in a row it is the same, so something that is not declared has changed since"
+UNSTEADY = "chance: made twice in a row it is not the same either"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Reproduction:
     """What became of making a version again.
 
     `differences` are places in what was made, the first one first; `conditions` are what is another on this machine, in
-    its software or in the declared inputs of the step.
+    its software or in the declared inputs of the step, or, where none of that is, what the step did that nobody declared.
     """
 
     version: str
@@ -55,35 +57,54 @@ class Reproduction:
         return asdict(self)
 
 
-def reproduce(site: Site, version: Version, *, settings: Mapping[str, Any] | None = None) -> Reproduction:
+def reproduce(
+    site: Site,
+    version: Version,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str | None] | None = None,
+) -> Reproduction:
     """Make a version again in a child process and compare.
 
     The source is that which its run stored, the inputs are those it had, the clock stands at the moment it looked at, and
-    thread settings are as recorded. `settings` override the stored ones, to see what another seed would have made.
+    seed, threads and locale are as recorded. Where it differs and nothing known is another, it is made once more, watched.
+
+    Args:
+        settings: override the stored ones, to see what another seed would have made.
+        variables: override the recorded ones (None unsets), to see what other threads or another kernel would have made.
 
     Raises:
         UnknownVersion: the source of its run was not stored.
-        NotReproduced: it cannot be made at all any more; the text holds the error.
+        NotReproduced: it cannot be made at all any more; the text holds the error and what is another by now.
         CorruptFile: a stored file of it, or of its inputs, has changed.
     """
     kind = site.project.kinds[version.kind]
-    asset = site.project.assets.get(version.asset)
+    asset = site.project.assets.get(base_name(version))
     if kind.spec.is_external is True or (asset is not None and asset.spec.is_external):
         return _proven(site, version)
     run = runs.by_id(site.catalog.rows, version.run)
     if run is None or not site.files.has(run.bundle):
         raise UnknownVersion(f"the source that made {version.ref} was not stored", known=f"its run was {version.run}")
+    then = machine.recorded(site.files, version.record)
+    told = _variables(then, variables or {})
     with tempfile.TemporaryDirectory(prefix="again-", dir=site.home) as name:
         folder = Path(name)
         source = bundle.unpacked(site.files, run.bundle, folder)
-        result = _child(site, version, folder, source, dict(settings or {}))
-    if "error" in result:
-        error = result["error"]
-        raise NotReproduced(
-            f"{version.ref} cannot be made again: {error['what']}", where=error["where"], known=error["known"],
-            next=error["next"],
-        )  # fmt: skip
-    return _judged(version, result)
+        request = _request(site, version, source, dict(settings or {}))
+        result = _made(site, version, request, told, folder)
+        found = _judged(version, then, result)
+        if found.verdict != "differs" or any(not each.startswith(HARDWARE) for each in found.conditions):
+            return found
+        watched = _made(site, version, {**request, "watch": True}, told, folder)
+    why = (STEADY if watched["content"] == result["content"] else UNSTEADY, *watched["suspects"])
+    return Reproduction(
+        version.ref, "differs", found.content, found.again, found.differences, (*found.conditions, *why)
+    )
+
+
+def base_name(version: Version) -> str:
+    """Return the name of the asset that a version, or the whole that it is a partition of, belongs to."""
+    return version.asset.removesuffix(f"[{version.partition}]") if version.partition else version.asset
 
 
 def _proven(site: Site, version: Version) -> Reproduction:
@@ -93,10 +114,8 @@ def _proven(site: Site, version: Version) -> Reproduction:
     return Reproduction(version.ref, "proven by stored rows only", version.content, version.content, note=note)
 
 
-def _judged(version: Version, result: Mapping[str, Any]) -> Reproduction:
-    then, now = version.record.get("environment"), result["machine"]
-    changed = _machine_differences(then, now) if then and now else []
-    conditions = (*result["causes"], *changed)
+def _judged(version: Version, then: Mapping[str, Any] | None, result: Mapping[str, Any]) -> Reproduction:
+    conditions = (*result["causes"], *_changed(then, result["machine"]))
     differences = tuple(result["differences"]) or ("what it declares of itself",)
     verdict: Verdict = "differs"
     if result["content"] == version.content and not result["differences"]:
@@ -106,42 +125,71 @@ def _judged(version: Version, result: Mapping[str, Any]) -> Reproduction:
     return Reproduction(version.ref, verdict, version.content, result["content"], differences, conditions)
 
 
-def _machine_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _changed(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
     """Return what differs, leaving out packages that only one of the two processes had loaded."""
+    if then is None:
+        return []
     names = [{each.split("==")[0] for each in side["packages"]} for side in (then, now)]
     both = names[0] & names[1]
     sides = ({**side, "packages": [p for p in side["packages"] if p.split("==")[0] in both]} for side in (then, now))
     return machine.differences(*sides)
 
 
-def _child(site: Site, version: Version, folder: Path, source: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _request(site: Site, version: Version, source: Path, settings: dict[str, Any]) -> dict[str, Any]:
     told = {n: site.settings.values[n] for n, origin in site.settings.origins.items() if origin == "command"}
-    seed = {"seed": version.record["seed"]} if "seed" in version.record else {}
-    request = {
+    parts = versions.parts(site.catalog.rows, version.fingerprint) or {}
+    root = parts.get("seed", {}).get("root", version.record.get("seed"))
+    seed = {} if root is None else {"seed": int(root)}
+    return {
         "home": str(site.catalog.folder), "files": str(site.files.root), "root": str(site.root), "source": str(source),
-        "version": version.id, "now": version.record.get("cut_off") or version.created_at,
-        "protected": list(site.catalog.protected), "settings": {**told, **seed, **settings},
+        "version": version.id, "now": version.record.get("cut_off") or version.created_at, "watch": False,
+        "protected": list(site.catalog.protected), "settings": {**told, **seed, **settings}, "path": _import_path(site),
         "kinds": [
             {"word": k.word, "plural": k.plural, "spec": f"{k.spec.__module__}:{k.spec.__qualname__}",
              "sentence": k.sentence, "package": k.package} for k in site.project.kinds.values()
         ],
     }  # fmt: skip
+
+
+def _import_path(site: Site) -> list[str]:
+    """Return where this process finds packages; the folder of the project must not shadow the stored source."""
+    own = {"", str(site.root), str(site.project.root), str(Path.cwd())}
+    return [place for place in sys.path if place not in own]
+
+
+def _made(
+    site: Site, version: Version, request: Mapping[str, Any], variables: Mapping[str, str], folder: Path
+) -> dict[str, Any]:
     (folder / remake.REQUEST).write_text(json.dumps(request))
+    result = folder / remake.RESULT
+    result.unlink(missing_ok=True)
     # -P: the folder of the project must not shadow the stored source.
     command = [sys.executable, "-P", "-m", remake.__name__, str(folder)]
-    done = subprocess.run(command, cwd=site.root, env=_variables(version), capture_output=True, text=True, check=False)
-    result = folder / remake.RESULT
+    done = subprocess.run(command, cwd=site.root, env=variables, capture_output=True, text=True, check=False)
     if not result.is_file():
         raise NotReproduced(f"the process that made {version.ref} again died", known=_tail(done.stderr.splitlines()))
     found: dict[str, Any] = json.loads(result.read_text())
+    if "error" in found:
+        error = found["error"]
+        raise NotReproduced(
+            f"{version.ref} cannot be made again: {error['what']}", where=error["where"],
+            known="\n".join(filter(None, [error["known"], *found.get("causes", ())])), next=error["next"],
+        )  # fmt: skip
     return found
 
 
-def _variables(version: Version) -> dict[str, str]:
-    """Return this process's variables with the thread settings as they stood when the version was made."""
-    recorded = (version.record.get("environment") or {}).get("threads", {})
-    kept = {name: value for name, value in os.environ.items() if name not in recorded}
-    return {**kept, **{name: value for name, value in recorded.items() if value is not None}}
+def _variables(then: Mapping[str, Any] | None, others: Mapping[str, str | None]) -> dict[str, str]:
+    """Return this process's variables with threads and locale as they stood when the version was made.
+
+    On a machine with another number of processors, libraries that were not told how many threads to start are told now.
+    """
+    recorded: dict[str, str | None] = {}
+    if then is not None:
+        recorded = {**then.get("threads", {}), **then.get("locale", {})}
+        if then.get("cpu", {}).get("count") != machine.usable_cpus():
+            recorded |= {n: count for n, count in machine.threads_started(then).items() if recorded.get(n) is None}
+    wanted = {**os.environ, **recorded, **others}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _tail(lines: Sequence[str]) -> str:
