@@ -16,10 +16,12 @@ from typing import Any
 from oito.clock import stopwatch
 from oito.errors import OitoError, StepTimeout, StorageFull
 from oito.flow import machine
+from oito.flow.dimensions import named
 from oito.flow.project import Asset
 from oito.flow.site import Context, Made, failed
 from oito.flow.stored import Stored, store
 from oito.flow.tracking import recording
+from oito.flow.undeclared import observed
 from oito.names import duration
 
 RING_AGAIN_S = 1.0  # user code may swallow the first alarm
@@ -58,13 +60,14 @@ def again(context: Context, number: int, error: OitoError) -> float | None:
 def once(context: Context) -> tuple[Made, Stored | None]:
     """Return what one attempt made; what it prints is kept in the context's lines."""
     try:
-        with captured(context.lines), recording(context) as recorder, _alarm(context.asset):
+        with captured(context.lines), observed(context) as read, recording(context) as recorder, _alarm(context):
             made: Made = context.asset.kind.door("run").make(context)
             # Storing is part of the step: a lazy frame does the user's work only now.
             if made.unchanged:
                 return made, None
             stored = recorder.kept(made, store(context, made))
             made.record = machine.noted(context.site.files, made.record)
+            made.undeclared = read  # filled at the end of the block
             return made, stored
     except OitoError:
         raise
@@ -81,21 +84,28 @@ def timeout_s(asset: Asset) -> float | None:
     return None if asset.spec.timeout is None else duration(asset.spec.timeout).total_seconds()
 
 
-def too_slow(asset: Asset) -> StepTimeout:
+def step_name(context: Context) -> str:
+    """Return what the step makes, as people name it: an asset, or one partition of it."""
+    return named(context.asset.name, context.partition) if context.partition else context.asset.name
+
+
+def too_slow(context: Context) -> StepTimeout:
     """Return the error of an attempt that took longer."""
+    asset = context.asset
     return StepTimeout(
-        f"{asset.name} ran longer than its timeout of {timeout_s(asset):g} s", where=asset.place, next="raise timeout="
-    )
+        f"{step_name(context)} ran longer than its timeout of {timeout_s(asset):g} s",
+        where=asset.place, next="raise timeout=",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
-def _alarm(asset: Asset) -> Iterator[None]:
+def _alarm(context: Context) -> Iterator[None]:
     """Interrupt the block after the step's time; on other threads than the main one it is told afterwards."""
-    seconds = timeout_s(asset)
+    seconds = timeout_s(context.asset)
     if seconds is None:
         yield
         return
-    problem = too_slow(asset)
+    problem = too_slow(context)
 
     def ring(number: int, frame: Any) -> None:
         raise problem

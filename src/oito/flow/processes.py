@@ -20,7 +20,7 @@ from typing import IO
 from oito.clock import stopwatch
 from oito.errors import MemoryExceeded, OitoError, WorkerDied
 from oito.flow import messages
-from oito.flow.attempt import again, too_slow
+from oito.flow.attempt import again, step_name, too_slow
 from oito.flow.child import Child
 from oito.flow.engine import Done
 from oito.flow.messages import Message
@@ -178,7 +178,7 @@ class Processes:
         """End what takes too long or too much, and notice who has died while a process that it started lives on."""
         for worker, task in [(worker, task) for worker, task in self._workers.items() if task]:
             if worker.deadline and stopwatch() > worker.deadline:
-                self._lose(worker, too_slow(task.context.asset))
+                self._lose(worker, too_slow(task.context))
             elif worker.limit_bytes and (used := worker.resident_bytes()) > worker.limit_bytes:
                 self._lose(worker, _too_large(task.context, used, worker.before_bytes))
             elif worker.has_ended():
@@ -219,7 +219,7 @@ def _seconds(task: _Task) -> float:
 def _too_large(context: Context, used: int, before: int) -> MemoryExceeded:
     asset = context.asset
     return MemoryExceeded(
-        f"{asset.name} used {size_text(used)} of memory, more than its limit of {asset.spec.memory}",
+        f"{step_name(context)} used {size_text(used)} of memory, more than its limit of {asset.spec.memory}",
         where=asset.place,
         known=f"{size_text(before)} of it were there before it began: Python and the libraries",
         next="take in less at once (fewer columns, lazy frames, partitions), or raise memory=",
@@ -238,4 +238,4 @@ def _died(context: Context, code: int, crash: str) -> WorkerDied:
     inner = places[0] if places else None  # the innermost comes first
     at = f"{Path(inner['file']).name}:{inner['line']}, in {inner['name']}" if inner else asset.place
     known = "\n".join([*crash.splitlines()[:1], "no pointer moved; what was made before is kept"])
-    return WorkerDied(f"the process that made {asset.name} {how}", where=at, known=known, next=next)
+    return WorkerDied(f"the process that made {step_name(context)} {how}", where=at, known=known, next=next)
