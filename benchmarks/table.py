@@ -47,7 +47,7 @@ def missing(what: str, rival: str, reason: str) -> None:
 
 def main() -> None:
     """Run every script, one at a time; the table comes last, also when a script failed."""
-    scripts = sorted(path for path in HERE.glob("*.py") if path != Path(__file__)) + [HERE / "rivals" / "all.py"]
+    scripts = [*sorted(path for path in HERE.glob("*.py") if path != Path(__file__)), HERE / "rivals" / "all.py"]
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder, "rows")
