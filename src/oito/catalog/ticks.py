@@ -173,14 +173,14 @@ def take_office(change: Transaction, holder: str, *, at: str, watched: Leader | 
     now = leader(change)
     if now is not None and (watched is None or (now.holder, now.beats) != (watched.holder, watched.beats)):
         return False
-    change.run("INSERT OR REPLACE INTO leader VALUES (?, ?, ?, ?, 0)", OFFICE, holder, at, at)
+    change.passing("INSERT OR REPLACE INTO leader VALUES (?, ?, ?, ?, 0)", OFFICE, holder, at, at)
     return True
 
 
 def beat(change: Transaction, holder: str, *, at: str) -> bool:
     """Give a sign of life; return whether the office is still the holder's."""
-    change.run("UPDATE leader SET beats = beats + 1, seen = ? WHERE office = ? AND holder = ?", at, OFFICE, holder)
-    return leads(change, holder)
+    sql = "UPDATE leader SET beats = beats + 1, seen = ? WHERE office = ? AND holder = ?"
+    return bool(change.passing(sql, at, OFFICE, holder))
 
 
 def leads(change: Transaction, holder: str) -> bool:
@@ -191,7 +191,7 @@ def leads(change: Transaction, holder: str) -> bool:
 
 def leave_office(change: Transaction, holder: str) -> None:
     """Free the office, so that who stands by takes over at once."""
-    change.run("DELETE FROM leader WHERE office = ? AND holder = ?", OFFICE, holder)
+    change.passing("DELETE FROM leader WHERE office = ? AND holder = ?", OFFICE, holder)
 
 
 def _ticks(database: Database, sql: str, *values: object) -> list[Tick]:

@@ -28,7 +28,7 @@ def main() -> int:
     told = json.loads(line)
 
     from oito.errors import OitoError
-    from oito.flow import runner
+    from oito.flow import released
     from oito.workspace import Workspace
 
     workspace = Workspace(told["root"], **told["settings"])
@@ -42,7 +42,7 @@ def main() -> int:
         if not targets:
             sys.stderr.write("the release that stands has none of these assets\n")
             return 2
-        outcome = runner.run(site, targets, reason=told["reason"])
+        outcome = released.run(site, targets, reason=told["reason"])
     except OitoError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

@@ -278,7 +278,7 @@ class Scheduler:
             if run is not None:
                 ticks.link(change.rows, mine[0].reason, run=run.id)
                 if run.state == "running":  # nobody will end it any more: its work is free at once
-                    runs.end(change.rows, run.id, state="failed", seconds=max(0.0, run.seen - run.started))
+                    runs.end(change.rows, run.id, state="failed", seconds=None)
             for tick in mine:
                 known = standing[tick.environment].known if tick.environment in standing else {}
                 found = outcome.judged(self.catalog.rows, tick, run, known, lost=lost, printed=printed)
