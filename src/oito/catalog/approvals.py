@@ -64,10 +64,11 @@ def accepted(database: Database, environments: Iterable[str], *, asset: str) -> 
 
 
 def carry(change: Transaction, from_: str, to: str, versions: Iterable[int]) -> None:
-    """Let versions stand in another environment, too, as they were let stand in the one they are released from."""
+    """Let versions, and the partitions of them, stand in another environment as in the one they are released from."""
     for version in versions:
         change.run(
             "INSERT OR REPLACE INTO acceptance (environment, fingerprint, asset, version, reason)"
-            " SELECT ?, fingerprint, asset, version, reason FROM acceptance WHERE environment = ? AND version = ?",
-            to, from_, version,
+            " SELECT ?, fingerprint, asset, version, reason FROM acceptance WHERE environment = ? AND"
+            " (version = ? OR version IN (SELECT input FROM edge WHERE version = ? AND role LIKE 'partition.%'))",
+            to, from_, version, version,
         )  # fmt: skip

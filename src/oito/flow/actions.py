@@ -7,7 +7,7 @@ from typing import Any
 from oito.catalog import approvals, events, versions
 from oito.catalog.records import Version
 from oito.errors import BadInput, NotReproduced, StorageError
-from oito.flow import pages, runner
+from oito.flow import pages, released, runner
 from oito.flow.action import action
 from oito.flow.entry import SETTLED
 from oito.flow.plan import Planner
@@ -80,18 +80,32 @@ def why(site: Site, asset: str) -> Page:
 
 @action("run", writes=True)
 def run(
-    site: Site, assets: list[str] | None = None, *, collect: bool = False, jobs: int = 0, reason: str = "by hand"
+    site: Site,
+    assets: list[str] | None = None,
+    *,
+    partition: str = "",
+    collect: bool = False,
+    jobs: int = 0,
+    reason: str = "by hand",
 ) -> Page:
     """Bring assets up to date.
 
     Args:
         assets: which; all when none is named.
+        partition: of the named assets, only these partitions: one, the first part of several, FIRST..LAST, or a list with
+            commas; the others stay as they are.
         collect: ask the sources also outside production, where they read production's versions otherwise.
         jobs: how many steps run at once, each in a process of its own; by default the setting `engine` decides.
         reason: what the record of the run says.
     """
     sources = [name for name, each in site.project.assets.items() if each.kind.word == "source"] if collect else []
-    return _outcome(site, runner.run(site, assets or [], reason=reason, collect=sources, jobs=jobs))
+    wanted = partition.split(",") if partition else []
+    if wanted and not assets:
+        raise BadInput("--partition needs an asset", next="oito run ASSET --partition " + partition)
+    partitions = dict.fromkeys(assets or [], wanted) if wanted else {}
+    return _outcome(
+        site, released.run(site, assets or [], reason=reason, collect=sources, jobs=jobs, partitions=partitions)
+    )
 
 
 @action("retrain", writes=True)
@@ -104,7 +118,7 @@ def retrain(site: Site, asset: str, *, jobs: int = 0, reason: str = "asked by ha
         reason: what the record of the run says.
     """
     site.project.asset(asset)
-    return _outcome(site, runner.run(site, [asset], reason=reason, force=[asset], jobs=jobs))
+    return _outcome(site, released.run(site, [asset], reason=reason, force=[asset], jobs=jobs))
 
 
 @action("accept", writes=True)
@@ -123,6 +137,12 @@ def accept(site: Site, asset: str, *, reason: str) -> Page:
             change.rows, site.environment, fingerprint=entry.fingerprint, asset=asset, version=entry.version.id,
             reason=reason,
         )  # fmt: skip
+        for each in entry.partitions:
+            if each.version:
+                approvals.accept(
+                    change.rows, site.environment, fingerprint=each.fingerprint, asset=asset, version=each.version.id,
+                    reason=reason,
+                )  # fmt: skip
         causes = [cause.text for cause in entry.causes]
         change.event("accepted", entry.version.ref, environment=site.environment, reason=reason, causes=causes)
     return Page(

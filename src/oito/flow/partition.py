@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -133,33 +133,35 @@ class Picker:
         return found[first : bisect.bisect_right(ends, end)]
 
 
-def universe(dimensions: Sequence[Dimension], inputs: Iterable[Version], now: datetime) -> list[str]:
+def universe(
+    dimensions: Sequence[Dimension], inputs: Sequence[Version], windows: Sequence[Version], now: datetime
+) -> list[str]:
     """Return every key of a mapped asset: what it declares, else what its inputs have, in order.
 
-    With two dimensions, the pairs that an input with both has; without such an input, every pair.
+    With two dimensions, the pairs that an input with both has; without such an input, every pair. An input that is read
+    through a window says which keys there are only where no other does.
     """
     values: dict[str, dict[str, None]] = {
         each.name: dict.fromkeys(each.given.keys(now)) for each in dimensions if each.given
     }
-    open_names = [each.name for each in dimensions if not each.given]
-    tuples: dict[tuple[str, ...], None] | None = None
-    for version in inputs:
-        names = [each.name for each in dimensions_of(version)]
-        if not set(names) & set(open_names):
-            continue
-        pieces = [key.split("/") for key in keys_of(version)]
-        for name in set(names) & set(open_names):
-            place = names.index(name)
-            values.setdefault(name, {}).update(dict.fromkeys(each[place] for each in pieces))
-        if len(dimensions) > 1 and {each.name for each in dimensions} <= set(names):
-            places = [names.index(each.name) for each in dimensions]
-            tuples = {**(tuples or {}), **dict.fromkeys(tuple(each[place] for place in places) for each in pieces)}
-    if tuples is not None:
-        fitting = [
-            each for each in tuples
-            if all(d.given is None or text in values[d.name] for d, text in zip(dimensions, each, strict=True))
-        ]  # fmt: skip
-        return sorted("/".join(each) for each in fitting)
+    declared = frozenset(values)
+    pairs: dict[str, None] | None = None
+    for side in (inputs, windows):
+        settled = frozenset(values)
+        for version in side:
+            names = [each.name for each in dimensions_of(version)]
+            wanted = [each.name for each in dimensions if each.name in names]
+            if not set(wanted) - settled:
+                continue
+            pieces = [key.split("/") for key in keys_of(version)]
+            for name in set(wanted) - settled:
+                values.setdefault(name, {}).update(dict.fromkeys(each[names.index(name)] for each in pieces))
+            if len(wanted) == len(dimensions) > 1:
+                places = [names.index(name) for name in wanted]
+                pairs = {**(pairs or {}), **dict.fromkeys("/".join(each[place] for place in places) for each in pieces)}
+    if pairs is not None:
+        known = [(place, values[each.name]) for place, each in enumerate(dimensions) if each.name in declared]
+        return sorted(key for key in pairs if all(key.split("/")[place] in texts for place, texts in known))
     found = [""]
     for place, each in enumerate(dimensions):
         found = [
