@@ -15,7 +15,7 @@ from oito.clock import Clock, RealClock, VirtualClock, moment
 from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
-from oito.flow import bundle, curves, pages, release, releasing, runner, timetable
+from oito.flow import bundle, cleaning, curves, pages, release, released, releasing, runner, timetable
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
 from oito.flow.project import Project
@@ -34,6 +34,7 @@ def actions() -> list[Action]:
         *actions_of(pages),
         *actions_of(curves),
         *actions_of(timetable),
+        *actions_of(cleaning),
         *actions_of(simulation_actions),
     ]
     for kind in kinds():
@@ -97,7 +98,7 @@ class Workspace:
 
     def run(self, *targets: str, collect: Sequence[str] = ()) -> runner.Outcome:
         """Bring the targets (all assets when there are none) up to date; raise the first error, if any step had one."""
-        outcome = runner.run(self.site, targets, collect=collect)
+        outcome = released.run(self.site, targets, collect=collect)
         outcome.raise_first()
         return outcome
 

@@ -52,6 +52,11 @@ def sources(loaded: Mapping[str, ModuleType]) -> dict[str, bytes]:
     return {file: _executed[file] for file in files if file in _executed}
 
 
+def executed() -> list[Path]:
+    """Return the files of every project that this process has executed so far, also those whose modules are forgotten."""
+    return [_resolved(file) for file in _executed]
+
+
 def pin(given: Mapping[str, bytes]) -> None:
     """Let these be the sources of their files from now on: a worker runs what its run began with, also after an edit."""
     _pinned.update(given)
