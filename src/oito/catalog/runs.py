@@ -87,6 +87,11 @@ def listed(database: Database, *, environment: str = "", limit: int = 30) -> lis
     return [Run(**dict(row)) for row in rows]
 
 
+def running(database: Database) -> list[Run]:
+    """Return the runs that have not ended, the living and the dead."""
+    return [Run(**dict(row)) for row in database.read("SELECT * FROM run WHERE state = 'running' ORDER BY rowid")]
+
+
 def by_id(database: Database, identity: str) -> Run | None:
     row = database.one("SELECT * FROM run WHERE id = ?", identity)
     return Run(**dict(row)) if row else None

@@ -19,7 +19,7 @@ from oito.names import did_you_mean
 if TYPE_CHECKING:
     import polars as pl
 
-_KIND = "feedback"
+KIND = "feedback"
 _FIELDS = frozenset(("prediction_id", "truth", "at"))
 
 Truth = str | int | float | bool
@@ -70,7 +70,7 @@ class FeedbackJournal:
             if self._segment is None or self._segment.size_bytes > journal.SEGMENT_BYTES:
                 if self._segment is not None:
                     self._segment.close()
-                self._segment = segment.Segment(self._folder, _KIND, time_ns=self._now_ns())
+                self._segment = segment.Segment(self._folder, KIND, time_ns=self._now_ns())
             self._segment.append([msgspec.msgpack.encode(rows)])
             self._segment.sync()
 
@@ -126,7 +126,7 @@ def read(folder: Path, *, damaged: Callable[[segment.Damage], None] = journal.ra
         CorruptFile: bytes of a segment changed after they were written.
     """
     seen: set[tuple[bytes, str, Truth, int | None]] = set()
-    for path in segment.paths(folder, _KIND):
+    for path in segment.paths(folder, KIND):
         with segment.mapped(path) as frames:
             for payload in frames.walk(damaged=damaged):
                 for row in msgspec.msgpack.decode(payload, type=list[Feedback]):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 64 << 20
 _SYNC_EVERY_S = 0.1
-_KIND = "predictions"
+KIND = "predictions"
 _HEAD = struct.Struct(
     "<cqIHHIII"
 )  # kind, time_ns, rows, columns, outputs, latency_us, bytes of requests, bytes of as-of
@@ -191,7 +191,7 @@ class Stream:
 
     def _begin(self, time_ns: int) -> segment.Segment:
         header = _HEAD.pack(b"H", time_ns, 0, 0, 0, 0, 0, 0) + msgspec.json.encode(self._about)
-        self._segment = segment.Segment(self._journal.folder, _KIND, time_ns=time_ns, first=header)
+        self._segment = segment.Segment(self._journal.folder, KIND, time_ns=time_ns, first=header)
         return self._segment
 
 
@@ -211,7 +211,7 @@ def read(
         CorruptFile: bytes of a segment changed after they were written.
     """
     since_ns = int(since.timestamp() * 1e6) * 1000 if since else 0
-    for path in segment.paths(folder, _KIND):
+    for path in segment.paths(folder, KIND):
         yield from _blocks(path, since_ns, damaged)
 
 
@@ -221,7 +221,7 @@ def newest(folder: Path, count: int) -> list[Block]:
     Segments are read from the one that began last, until there are enough.
     """
     found: list[Block] = []
-    for path in reversed(segment.paths(folder, _KIND)):
+    for path in reversed(segment.paths(folder, KIND)):
         with segment.mapped(path) as frames:
             walk = frames.walk(damaged=lambda _: None)
             header = next(walk, b"")
@@ -232,6 +232,13 @@ def newest(folder: Path, count: int) -> list[Block]:
         if sum(len(block.ids) for block in found) >= count:
             break
     return last(sorted(found, key=lambda block: block.time_ns), count)
+
+
+def about(path: Path) -> About | None:
+    """Return what the blocks of a segment share, or None when its first block is not whole."""
+    with segment.mapped(path) as frames:
+        header = next(frames.walk(damaged=lambda _: None), b"")
+    return msgspec.json.decode(header[_HEAD.size :], type=About) if header[:1] == b"H" else None
 
 
 def last(blocks: list[Block], count: int) -> list[Block]:
@@ -291,7 +298,7 @@ def find(folder: Path, prediction_id: bytes | str) -> Prediction:
         BadRequest: a text that is no id.
     """
     wanted = ids.parse(prediction_id) if isinstance(prediction_id, str) else prediction_id
-    for path in reversed(segment.paths(folder, _KIND)):
+    for path in reversed(segment.paths(folder, KIND)):
         if segment.start_us(path) // 1000 <= ids.milliseconds(wanted):
             with segment.mapped(path) as frames:
                 found = _find(frames, wanted)
@@ -299,7 +306,7 @@ def find(folder: Path, prediction_id: bytes | str) -> Prediction:
                 return found
     raise UnknownPrediction(
         f"no prediction has the id {wanted.hex()}",
-        known=f"{len(segment.paths(folder, _KIND))} journal segments were looked through",
+        known=f"{len(segment.paths(folder, KIND))} journal segments were looked through",
         next="give the prediction_id that /predict answered",
     )
 

@@ -133,6 +133,13 @@ class Files:
         with _present(path):
             return path.stat().st_size
 
+    def size_of(self, digest: str) -> int:
+        """Return the size in bytes of the file of that digest, 0 when there is none."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def digests(self) -> Iterator[str]:
         """Yield the digest of each file, in order."""
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
