@@ -48,6 +48,7 @@ TABLE: dict[str, tuple[type[Exception], int, int, bool]] = {
     "Overloaded": (RuntimeError, 503, 6, True),
     "Refused": (PermissionError, 409, 7, False),
     "GateRefused": (PermissionError, 409, 7, False),
+    "UndeclaredRead": (PermissionError, 409, 7, False),
     "TokenNeeded": (PermissionError, 401, 7, False),
     "ForeignCaller": (PermissionError, 403, 7, False),
     "MissingExtra": (ImportError, 501, 8, False),

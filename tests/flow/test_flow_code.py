@@ -53,12 +53,13 @@ def keys(found: Closure) -> tuple[Any, ...]:
 
 @pytest.fixture(autouse=True)
 def a_clean_import_system(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget the modules and folders that a test has added, and leave no bytecode beside sources."""
+    """Forget the modules and folders that a test has added, but no library, and leave no bytecode beside sources."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     modules, path = dict(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - set(modules):
-        del sys.modules[name]
+        if sys.prefix not in str(getattr(sys.modules[name], "__file__", None) or sys.prefix):
+            del sys.modules[name]
     sys.path[:] = path
 
 

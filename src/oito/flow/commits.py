@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from oito.catalog import runs, versions
+from oito.catalog import freed, runs, versions
 from oito.catalog.catalog import Change
 from oito.catalog.records import NewVersion, Step, Version
 from oito.errors import GateRefused
+from oito.flow import undeclared
 from oito.flow.engine import Done
 from oito.flow.entry import Entry
 from oito.flow.keyed import PARTITION, whole_fingerprint
@@ -40,7 +41,8 @@ class Commits:
         if stored is None:
             return self._unchanged(entry, done)
         inputs = [(role, v.id) for role, v in {**context.inputs, **context.touched}.items()]
-        return self._insert(entry, made, stored, inputs, context.lines, done.seconds)
+        told = undeclared.told(entry, made.undeclared)
+        return self._insert(told, made, stored, inputs, context.lines, done.seconds, work=entry.work)
 
     def whole(
         self, entry: Entry, facts: Mapping[str, Sequence[Any]], lines: Sequence[str], seconds: float
@@ -54,8 +56,8 @@ class Commits:
         inputs = [(role, v.id) for role, v in entry.inputs.items()]
         inputs += [(PARTITION + key, fact[3]) for key, fact in facts.items()]
         return self._insert(
-            entry, made, stored, inputs, [*lines, *context.lines], seconds, fingerprint=whole_fingerprint(entry, facts),
-            partitions=data(entry.asset.dimensions, facts),
+            entry, made, stored, inputs, [*lines, *context.lines], seconds, work=whole_fingerprint(entry, facts),
+            fingerprint=whole_fingerprint(entry, facts), partitions=data(entry.asset.dimensions, facts),
         )  # fmt: skip
 
     def reused(self, entry: Entry) -> Version | None:
@@ -74,7 +76,7 @@ class Commits:
 
     def _insert(
         self, entry: Entry, made: Made, stored: Stored, inputs: Sequence[tuple[str, int]], log: Sequence[str],
-        seconds: float, *, fingerprint: str = "", partitions: Mapping[str, Any] | None = None,
+        seconds: float, *, work: str, fingerprint: str = "", partitions: Mapping[str, Any] | None = None,
     ) -> Version | None:  # fmt: skip
         new = NewVersion(
             asset=entry.name, kind=entry.asset.kind.word, state="ok" if made.broken is None else "broken",
@@ -85,10 +87,10 @@ class Commits:
             partitions=stored.partitions if partitions is None else partitions,
         )  # fmt: skip
         is_gated = made.broken is None and self._is_gated(entry.asset)
-        work = fingerprint or entry.work
         with self.site.catalog.change() as change:
-            if not runs.holds(change.rows, work, self.run):
+            if not runs.holds(change.rows, work, self.run) or not (fingerprint or self._has_all(change, new)):
                 raise TakenOver
+            undeclared.learn(change.rows, entry)
             if entry.partition:
                 versions.keep_parts(change.rows, entry.parts["of"], entry.whole_parts)
             identity = versions.insert(
@@ -142,6 +144,8 @@ class Commits:
             metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=digests(fits.tables, fits.files), partitions=fits.partitions,
         )  # fmt: skip
         with self.site.catalog.change() as change:
+            if not self._has_all(change, new):
+                raise TakenOver
             identity = versions.insert(change.rows, new, at=change.at, environment=self.site.environment, run=self.run)
         return self._version(identity)
 
@@ -156,6 +160,8 @@ class Commits:
         said = gates(self.site, version) if self._is_gated(asset) else []
         refusals = [gate for gate in said if not gate.passed]
         with self.site.catalog.change() as change:
+            if freed.among(change.rows, [version.id]):
+                raise TakenOver
             if refusals:
                 state = "refused"
                 change.event("refused", version.ref, environment=environment, gates=[g.data() for g in said])
@@ -171,6 +177,11 @@ class Commits:
         if entry.version is None:
             raise refusal(version, refusals)
         return entry.version
+
+    def _has_all(self, change: Change, new: NewVersion) -> bool:
+        """Say whether what a version is made from and of is there: nothing was freed since this run was taken for dead."""
+        gone = freed.among(change.rows, [identity for _, identity in new.inputs])
+        return not gone and not self.site.files.missing(new.digests)
 
     def _polled(self, change: Change, entry: Entry) -> None:
         if entry.asset.spec.is_external:

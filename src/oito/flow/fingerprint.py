@@ -111,13 +111,27 @@ def definition(
         "names": {each.role: each.asset for each in asset.named},
         # Streams are named by their asset, so a seeded asset under another name is another thing.
         "seed": {"root": str(seed), "stream": asset.name} if spec.is_random or "seed" in asset.options else {},
-        "files": {name: _file_digest(root or project.root, name, asset) for name in spec.reads},
-        "variables": {name: digest(os.environ.get(name)) for name in spec.env},
+        **_outside(asset, root or project.root),
         "shown": {**reached.shown, **{f"declared {name}": _short(value) for name, value in identity.items()}},
         "places": places,
         "own": next(iter(reached.code), "") if asset.function is not None else "",
     }
     return {**parts, "key": keyed_parts(parts)}
+
+
+def refreshed(parts: Parts, asset: Asset, *, root: Path) -> Parts:
+    """Return a definition that was kept, with the declared files and variables as they are now."""
+    if not (asset.spec.reads or asset.spec.env):
+        return parts
+    now = {**parts, **_outside(asset, root)}
+    return {**now, "key": keyed_parts(now)}
+
+
+def _outside(asset: Asset, root: Path) -> Parts:
+    return {
+        "files": {name: _file_digest(root, name, asset) for name in asset.spec.reads},
+        "variables": {name: digest(os.environ.get(name)) for name in asset.spec.env},
+    }
 
 
 def keyed_parts(parts: Parts) -> str:

@@ -160,6 +160,7 @@ def made_message(made: Made, stored: Stored | None, touched: Mapping[str, Versio
     told: Message = {
         "record": made.record, "metrics": made.metrics, "content": made.content, "meaning": list(made.meaning),
         "broken": error_message(made.broken) if made.broken else None, "unchanged": made.unchanged,
+        "undeclared": made.undeclared,
     }  # fmt: skip
     return {
         "made": told, "stored": asdict(stored) if stored else None,

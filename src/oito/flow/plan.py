@@ -9,14 +9,14 @@ from typing import Any
 from oito.catalog import approvals, environments, lineage, runs, versions
 from oito.catalog.records import Version
 from oito.clock import uptime
-from oito.errors import OitoError
+from oito.errors import BadInput, OitoError
 from oito.flow import fingerprint as fingerprints
-from oito.flow import loading
+from oito.flow import loading, undeclared
 from oito.flow.entry import SETTLED, Entry
 from oito.flow.fingerprint import Cause
 from oito.flow.keyed import PARTITION, given_keys, input_causes, keyed
 from oito.flow.ownership import Owners
-from oito.flow.project import Asset
+from oito.flow.project import Asset, NeedsProject
 from oito.flow.site import Context, Site, failed
 from oito.storage.sql import Database
 
@@ -37,7 +37,8 @@ class Planner:
         self.partitions = partitions or {}
         self._definitions: dict[str, dict[str, Any]] = {}
         self._owners = Owners([site.project.root])
-        loading.activate(site.project.root, site.project.modules)
+        if not site.project.definitions:  # else it is a sketch, which has no modules
+            loading.activate(site.project.root, site.project.modules)
 
     def plan(self, targets: Sequence[str] = ()) -> list[Entry]:
         """Return an entry for each target and all it needs, in the order they would run."""
@@ -67,6 +68,8 @@ class Planner:
         )  # fmt: skip
         if asset.dimensions:
             known = self._with_given(known)
+        if asset.name in self.partitions:
+            self._keyed(known)  # what is named must be there, even where there is nothing to do
         if asset.name in self.force:
             forced = replace(known, state="stale", note="asked for by name")
             return self._keyed(forced, is_forced=True) if asset.dimensions else forced
@@ -111,6 +114,12 @@ class Planner:
         return replace(known, parts=parts, fingerprint=fingerprints.fingerprint(parts))
 
     def _keyed(self, known: Entry, *, is_forced: bool = False) -> Entry:
+        if not known.asset.dimensions:
+            known_ones = [name for name, each in self.site.project.assets.items() if each.dimensions]
+            raise BadInput(
+                f"{known.asset.name} is not made partition by partition", where=known.asset.place,
+                known=f"those that are: {', '.join(known_ones) or 'none'}",
+            )  # fmt: skip
         placed = keyed(known, self.site, wanted=self.partitions.get(known.asset.name, ()), is_forced=is_forced)
         if placed.state == "blocked" or known.version is None:
             return placed
@@ -149,14 +158,28 @@ class Planner:
         is_held = self._is_held(asset, current, known.definition) and not self.asker(asset, current)
         return replace(known, state="held", note="newer data waits for a monitor's verdict") if is_held else known
 
-    def _definition(self, asset: Asset) -> dict[str, Any]:
+    def definition(self, asset: Asset) -> fingerprints.Parts:
+        """Return everything that enters the fingerprints of an asset's versions but their inputs."""
         if asset.name not in self._definitions:
             site = self.site
-            self._definitions[asset.name] = fingerprints.definition(
-                asset, site.project, packages=site.settings.packages, root=site.root, seed=site.settings.seed,
-                owners=self._owners,
-            )  # fmt: skip
+            drawn = site.project.definitions.get(asset.name)
+            self._definitions[asset.name] = (
+                fingerprints.refreshed(drawn, asset, root=site.root)
+                if drawn is not None
+                else fingerprints.definition(
+                    asset,
+                    site.project,
+                    packages=site.settings.packages,
+                    root=site.root,
+                    seed=site.settings.seed,
+                    owners=self._owners,
+                )  # fmt: skip
+            )
         return self._definitions[asset.name]
+
+    def _definition(self, asset: Asset) -> fingerprints.Parts:
+        # Asked each time: another run may have found out meanwhile what the code reads.
+        return undeclared.learned(self.site.catalog.rows, self.definition(asset), self.site.root)
 
     def _defined(self, asset: Asset, inputs: Mapping[str, str]) -> str:
         is_external = bool(asset.spec.is_external)
@@ -180,7 +203,7 @@ class Planner:
         context = Context(site, asset, known.inputs, known.version, is_redefined=False, definition=known.definition)
         try:
             return str(asset.kind.door("run").probe(context))
-        except OitoError:
+        except (OitoError, NeedsProject):
             raise
         except Exception as error:
             raise failed(asset, error, site.project.root) from error

@@ -15,6 +15,11 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = LENGTH
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozenset = 8
 
 
+def sounds_secret(name: str) -> bool:
+    """Say whether a name sounds like that of a secret."""
+    return _SECRET.search(name) is not None
+
+
 def shown_text(symbol: str, value: object) -> str:
     """Return a value as a person may see it; one whose name sounds like a secret is not shown.
 
@@ -24,7 +29,7 @@ def shown_text(symbol: str, value: object) -> str:
         >>> shown_text("project.DATABASE", "postgresql://me:hunter2@host/db")
         "'postgresql://…@host/db'"
     """
-    if _SECRET.search(symbol):
+    if sounds_secret(symbol):
         return f"a {type(value).__qualname__}, not shown"
     if callable(value) or type(value).__module__.partition(".")[0] in {"polars", "pandas", "numpy", "pyarrow"}:
         name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)

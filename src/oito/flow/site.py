@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oito.catalog import versions
+from oito.catalog import freed, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Version
 from oito.clock import Clock
@@ -66,6 +66,8 @@ class Site:
             as_type: the annotation of the parameter it is for; None is `pl.LazyFrame` where it is a table.
             how: what the kind's door understands, such as `at=` (a frame of moments) for features.
         """
+        if version.state == freed.STATE:
+            raise freed.error(self.catalog.rows, version.ref)
         kind = self.project.kinds.get(version.kind)
         door = getattr(kind.door("run"), "read", None) if kind else None
         if door is not None:
@@ -77,9 +79,12 @@ class Site:
 
         Raises:
             MissingColumn: the version has no table of that name.
+            VersionFreed: its bytes were given back.
         """
         from oito.storage import cuts, frames, tables
 
+        if version.state == freed.STATE:
+            raise freed.error(self.catalog.rows, version.ref)
         if name not in version.tables:
             raise MissingColumn(f"{version.ref} has no table {name!r}", known=did_you_mean(name, version.tables))
         table = tables.Table.from_data(version.tables[name])
@@ -114,6 +119,7 @@ class Made:
     meaning: tuple[str, ...] = ()
     broken: OitoError | None = None
     unchanged: bool = False
+    undeclared: Mapping[str, str] = field(default_factory=dict)  # what it read without declaring it → digest
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from oito.catalog import runs, versions
 from oito.catalog.records import Version
 from oito.clock import stopwatch, uptime
 from oito.errors import OitoError, PartitionsFailed, StepBlocked
+from oito.flow import undeclared
 from oito.flow.commits import Commits, TakenOver
 from oito.flow.engine import Done
 from oito.flow.entry import SETTLED, Entry
@@ -88,10 +89,11 @@ class Steps:
         failures = [each for each in turns if each.error is not None]
         if failures:
             raise _failure(turn, failures, len(turns))
-        made = {e.partition: _fact(e, t.version) for e, t in zip(entry.partitions, turns, strict=True) if t.version}
+        made = {e.partition: _fact(t.version) for e, t in zip(entry.partitions, turns, strict=True) if t.version}
         facts = {
             key: made.get(key) or entry.standing[key] for key in entry.universe if key in made or key in entry.standing
         }
+        entry = undeclared.relearned(self.site.catalog.rows, entry, self.site.root)
         fingerprint = whole_fingerprint(entry, facts)
         while True:
             try:
@@ -138,6 +140,7 @@ class Steps:
 
     def _known(self, entry: Entry) -> Entry:
         """Return a partition's entry, with the version that another run has made of it meanwhile."""
+        entry = undeclared.relearned(self.site.catalog.rows, entry, self.site.root)
         fits = versions.by_fingerprint(self.site.catalog.rows, entry.fingerprint, asset=entry.name)
         is_known = fits is not None and not entry.is_forced
         return replace(entry, fits=fits, state="reusable") if is_known else entry
@@ -165,8 +168,8 @@ class Steps:
             turn.work = ""
 
 
-def _fact(entry: Entry, version: Version) -> list[Any]:
-    return [entry.fingerprint, version.content, version.rows, version.id]
+def _fact(version: Version) -> list[Any]:
+    return [version.fingerprint, version.content, version.rows, version.id]
 
 
 def _failure(turn: Turn, failures: Sequence[Turn], tried: int) -> OitoError:

@@ -215,6 +215,13 @@ STEPS = (
         tip TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE undeclared (
+        definition TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (definition, name)
+    ) WITHOUT ROWID;
+    """,
 )
 
 
