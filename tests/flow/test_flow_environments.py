@@ -1,16 +1,25 @@
 """Environments keep to themselves: a git branch has its own, recomputes nothing that another has, and changes nothing of it."""
 
+import contextlib
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from oito.errors import BadSetting
-from oito.flow import actions, release
+from oito.catalog import environments
+from oito.errors import BadSetting, OitoError
+from oito.flow import actions, bundle, release
+from oito.flow.plan import Planner
+from oito.flow.project import load as load_project
 from oito.settings import branch_environment, git_branch, load
 from oito.workspace import Workspace
-from tiny import CHAIN, Tiny
+from tiny import CHAIN, KINDS_AND_MORE, Tiny
 
 
 class Repository:
@@ -84,7 +93,9 @@ def test_a_damaged_head_is_no_branch(tmp_path: Path) -> None:
     assert git_branch(tmp_path) == ""
     (tmp_path / ".git" / "HEAD").write_bytes(b"\xff\xfe")
     assert git_branch(tmp_path) == ""
-    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/.invalid\n")  # so writes git where it keeps names in tables
+    (tmp_path / ".git" / "HEAD").write_text(
+        "ref: refs/heads/.invalid\n"
+    )  # so writes git where it keeps names in tables
     assert git_branch(tmp_path) == ""
     (tmp_path / ".git" / "HEAD").unlink()
     (tmp_path / ".git").rmdir()
@@ -145,3 +156,133 @@ def test_a_wrong_environment_setting_is_told(tmp_path: Path) -> None:
     (tmp_path / "oito.toml").write_text("environment = 3\n")
     with pytest.raises(BadSetting, match="the setting 'environment' is 3"):
         load(tmp_path)
+
+
+VIEWED = (
+    CHAIN
+    + """
+from datetime import UTC, datetime
+
+@oito.features(entity="id", time="at")
+def record(cleaned):
+    return cleaned.select("id", pl.col("n").alias("amount"), at=datetime(2023, 1, 1, tzinfo=UTC))
+"""
+)
+EDITS = (
+    ("> 0", "> 5"),
+    (".sum()", ".max()"),
+    ('.alias("amount")', '.alias("other")'),
+    ('ran("total")', "raise ValueError"),
+)
+STEPS = st.one_of(
+    st.tuples(st.just("edit"), st.integers(0, len(EDITS) - 1)),
+    st.tuples(st.sampled_from(["run", "collect", "force", "release", "rollback", "branch"]), st.just(0)),
+    st.tuples(st.just("accept"), st.sampled_from(["cleaned", "total", "record"])),
+    st.tuples(st.just("tell"), st.integers(1, 9)),
+)
+
+
+class Life:
+    """What people do to `dev`, and in a branch that is released to it; whatever fails in it fails for them alone."""
+
+    def __init__(self, tiny: Tiny) -> None:
+        self.tiny, self.edited = tiny, [False] * len(EDITS)
+
+    def edit(self, number: int) -> None:
+        """Make an edit, or take it back."""
+        before, after = EDITS[number]
+        self.tiny.edit(*((after, before) if self.edited[number] else (before, after)))
+        self.edited[number] = not self.edited[number]
+
+    def tell(self, number: int) -> None:
+        self.tiny.tell(id=[1, 2, 3, 10 + number], n=[5, 0, 7, number])
+
+    def run(self, _: int) -> None:
+        self.tiny.tried()
+
+    def branch(self, _: int) -> None:
+        self.tiny.tried(environment="branch")
+
+    def collect(self, _: int) -> None:
+        self.tiny.tried(collect=["orders"])
+
+    def force(self, _: int) -> None:
+        self.tiny.tried("total", force=["total"])
+
+    def accept(self, asset: str) -> None:
+        actions.accept(self.tiny.site(), asset, reason="it is fine")
+
+    def release(self, _: int) -> None:
+        release.release(self.tiny.site("branch"), "dev")
+
+    def rollback(self, _: int) -> None:
+        release.rollback(self.tiny.site(), "dev")
+
+
+def seen_in_production(tiny: Tiny) -> dict[str, object]:
+    """Return all that a reader of production gets: names, rows, features online, files kept for it, what would run."""
+    site = tiny.site("production")
+    last = release.current_release_of(site.catalog, "production")
+    assert last is not None
+    code = bundle.unpacked(site.files, last.bundle, site.home / "bundles")
+    pointed = environments.pointed(site.catalog.rows, "production")
+    project = load_project(code, ["project.py"], KINDS_AND_MORE)
+    planner = Planner(replace(site, project=project))
+    states = {a.name: planner.entry(a, pointed).state for a in project.assets.values() if a.name != "orders"}
+    lookup = site.project.kinds["features"].door("run").Lookup(site, "record")
+    moves = [move for name in pointed for move in environments.moves(site.catalog.rows, "production", name)]
+    kept = [
+        path
+        for path in site.home.rglob("*")
+        if "production" in str(path.relative_to(site.home)) and path.suffix != ".db-shm"
+    ]
+    return {
+        "pointers": {name: version.ref for name, version in pointed.items()},
+        "rows": {name: site.table(version, as_type=pl.DataFrame).rows() for name, version in pointed.items()},
+        "online": [lookup.of({"id": entity}, site.now()) for entity in range(20)],
+        "moves": moves,
+        "releases": [vars(each) for each in environments.releases(site.catalog.rows, "production")],
+        "files": {path: path.read_bytes() for path in kept if path.is_file()},
+        "states": states,
+    }
+
+
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.lists(STEPS, min_size=1, max_size=7))
+@example([("edit", 0), ("run", 0), ("branch", 0), ("release", 0), ("edit", 2), ("run", 0), ("rollback", 0)])
+@example([("tell", 4), ("collect", 0), ("edit", 2), ("accept", "record"), ("run", 0), ("edit", 3), ("force", 0)])
+def test_nothing_that_happens_in_dev_changes_what_production_reads(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]]
+) -> None:
+    tiny = Tiny(tmp_path_factory.mktemp("life")).tell(id=[1, 2, 3], n=[5, 0, 7])
+    tiny.write(VIEWED).run()
+    release.release(tiny.site(), "production")
+    before, life = seen_in_production(tiny), Life(tiny)
+    for name, given_ in steps:
+        with contextlib.suppress(OitoError):
+            getattr(life, name)(given_)
+        assert seen_in_production(tiny) == before
+    assert before["states"] == {"cleaned": "fresh", "total": "fresh", "record": "fresh"}
+    tiny.close()
+
+
+def test_what_dev_accepts_stands_in_dev_alone_until_it_is_released(tiny: Tiny) -> None:
+    tiny.write(CHAIN).run()
+    release.release(tiny.site(), "production")
+    tiny.tell(id=[4], n=[100])
+    tiny.run("orders", environment="production")  # newer rows, which dev reads as well
+    assert tiny.states("production")["cleaned"] == tiny.states()["cleaned"] == "stale"
+    actions.accept(tiny.site(), "cleaned", reason="not needed yet")
+    assert tiny.states()["cleaned"] == "accepted"
+    assert tiny.states("production")["cleaned"] == "stale"
+    release.release(tiny.site(), "production")
+    assert tiny.states("production")["cleaned"] == tiny.states()["cleaned"] == "accepted"
+
+
+def test_environments_whose_names_look_alike_keep_apart(tiny: Tiny) -> None:
+    tiny.write(VIEWED)
+    for name in ("a/b", "a_b"):
+        tiny.run(environment=name)
+    assert sorted(path.name for path in (tiny.root / ".oito" / "online").glob("*.db")) == ["a%2Fb.db", "a_b.db"]
