@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from oito.catalog import approvals, events, versions
+from oito.catalog import approvals, versions
 from oito.catalog.records import Version
-from oito.errors import BadInput, NotReproduced, StorageError
+from oito.errors import BadInput, NotReproduced
 from oito.flow import pages, released, runner
 from oito.flow.action import action
 from oito.flow.entry import SETTLED
@@ -182,35 +182,6 @@ def reproduce(site: Site, name: str) -> Page:
     blocks += [Text(conditions, title="Other than then", language="text")] if conditions else []
     blocks += [Text("\n".join(found.differences), title="Differs in", language="text")] if found.differences else []
     return Page(found.text, blocks, found.data())
-
-
-@action("check", page="/check")
-def check(site: Site) -> Page:
-    """Prove the store whole: every event's hash, every stored file's digest, every edge."""
-    rows = site.catalog.rows
-    broken_event = events.first_broken(rows)
-    digests = [row["digest"] for row in rows.read("SELECT DISTINCT digest FROM file")]
-    problems: list[tuple[str, str]] = []
-    for digest in digests:
-        try:
-            site.files.verify(digest)
-        except StorageError as error:
-            problems.append((digest[:16], error.what))
-    bare = rows.read(
-        "SELECT asset, number FROM version v WHERE NOT EXISTS (SELECT 1 FROM fingerprint f WHERE f.digest = v.fingerprint)"
-    )
-    problems += [(f"{row['asset']}:v{row['number']}", "has no fingerprint record") for row in bare]
-    if broken_event is not None:
-        problems.append((f"event {broken_event}", "its hash does not fit"))
-    table = Table(
-        ["what", "problem"], [[*p] for p in problems], empty=f"{len(digests)} files and the event chain are whole"
-    )
-    data = {
-        "files": len(digests),
-        "problems": [{"what": what, "problem": text} for what, text in problems],
-        "is_whole": not problems,
-    }
-    return Page("the store is whole" if not problems else f"{len(problems)} problems", [table], data)
 
 
 @action("settings", page="/settings")

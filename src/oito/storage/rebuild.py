@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oito.errors import CatalogLost, StorageError
-from oito.storage.manifest import base_path, log_path, read_line, segments, value
+from oito.storage.manifest import base_path, folder_of, log_path, read_line, segments, value
 from oito.storage.migrations import migrate
 from oito.storage.sql import Database
 
@@ -121,6 +121,30 @@ def build(folder: Path, path: Path, *, until: str | None = None) -> Story:
         dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
         lost += [f"a row of {table} refers to a lost row of {parent}" for table, _, parent, _ in dangling]
     return Story(story.start, story.lines, tuple(lost), story.segment)
+
+
+def held_against(
+    database: Path, folder: Path, *, besides: Mapping[str, Collection[str]]
+) -> tuple[Story, list[Difference]]:
+    """Return what the manifest of a database tells, and where the database differs from it; both may be written to meanwhile.
+
+    Args:
+        folder: where the second database and a copy of the first are made.
+
+    Raises:
+        CatalogLost: as `read`.
+    """
+    copy, built = folder / "copy.db", folder / "built.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        until = str(target.execute("SELECT tip FROM manifest").fetchone()[0])
+        form = int(target.execute("PRAGMA user_version").fetchone()[0])
+        target.execute("PRAGMA journal_mode=DELETE")
+    story = build(folder_of(database), built, until=until)
+    rows = Database(built)
+    migrate(rows, to=form)
+    rows.close()
+    return story, differences(copy, built, besides=besides)
 
 
 def differences(database: Path, built: Path, *, besides: Mapping[str, Collection[str]]) -> list[Difference]:
