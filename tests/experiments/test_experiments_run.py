@@ -144,6 +144,19 @@ def test_the_user_says_how_to_fit_and_valid_stays_apart_when_it_is_used(opened: 
         assert plain.read(version).estimator.seen_ == (split["train"] + split["valid"], 0)
 
 
+def test_what_one_trial_does_to_its_rows_no_other_sees(opened: Open) -> None:
+    more = """
+        @oito.experiment(model=lateness, trials=3, split=oito.by_time(valid="10d", test="15d"))
+        def own(estimator, train):
+            assert train.X["weight"].max() < 100
+            train.X[0, "weight"] = 1000.0
+            return estimator.fit(train.X, train.y)
+        """
+    assert len(trained(opened(more=more), "own").record["trials"]) == 3
+    error = refused(opened(more=more.replace('train.X[0, "weight"]', "train.y[0]"), folder="second"), "own")
+    assert error.what == "own raised ValueError: assignment destination is read-only"
+
+
 def test_a_fit_that_returns_nothing_is_told_so(opened: Open) -> None:
     more = """
         @oito.experiment(model=lateness, split=oito.by_time(valid="10d", test="15d"))

@@ -102,6 +102,24 @@ def test_a_worker_with_another_source_says_so(tiny: Tiny) -> None:
     assert raised.value.what == "a worker has loaded another source of project.py than the run"
 
 
+def test_a_table_is_its_steps_own_in_every_engine(tiny: Tiny) -> None:
+    body = """
+import pandas
+@oito.dataset
+def changed(orders: pl.DataFrame):
+    orders[0, "n"] = -1
+    return orders
+
+@oito.dataset
+def also(orders: pandas.DataFrame):
+    orders.loc[0, "n"] = -2
+    return orders
+"""
+    for jobs in (0, 1):
+        tiny.tell(id=[1, 2 + jobs], n=[5, 0]).write(CHAIN + body).run(jobs=jobs, collect=["orders"])
+        assert [tiny.rows(name)["n"][0] for name in ("orders", "changed", "also")] == [5, -1, -2]
+
+
 # What a step says
 
 

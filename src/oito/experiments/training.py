@@ -28,7 +28,10 @@ Part = Literal["train", "valid", "learned", "test", "sample"]
 
 @dataclass(frozen=True)
 class Sample:
-    """What a fit is given: `X`, a frame with named columns, and `y`, class numbers or values, float64 [rows]."""
+    """What a fit is given: `X`, a frame with named columns, and `y`, class numbers or values, float64 [rows].
+
+    Each trial gets its own frame; the array is one for all and cannot be written, so that no trial sees what another did.
+    """
 
     X: pl.DataFrame
     y: Floats
@@ -72,12 +75,14 @@ class Trainer:
 
     def _sample(self, part: Part) -> Sample:
         rows = self.rows[part]
-        return Sample(self.signature.frame(self.matrix[rows]), self.truth[rows])
+        truth = self.truth[rows]
+        truth.flags.writeable = False
+        return Sample(self.signature.frame(self.matrix[rows]), truth)
 
     def _for(self, estimator: Any, part: Part) -> Sample:
         """Return a part as the estimator takes it."""
         sample = self.sample(part)
-        return Sample(boosters.shown(estimator, sample.X), sample.y)
+        return Sample(boosters.shown(estimator, sample.X.clone()), sample.y)
 
     def _steady(self, part: Part) -> AbstractContextManager[None]:
         return steady(len(self.rows[part]) * self.matrix.shape[1])
