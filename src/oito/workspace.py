@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,24 @@ from oito.clock import Clock, RealClock, VirtualClock, moment
 from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
-from oito.flow import bundle, cleaning, curves, pages, release, released, releasing, runner, timetable
+from oito.flow import (
+    bundle,
+    cleaning,
+    curves,
+    integrity,
+    pages,
+    release,
+    released,
+    releasing,
+    runner,
+    sketch,
+    timetable,
+)
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
-from oito.flow.project import Project
+from oito.flow.project import NeedsProject, Project
 from oito.flow.site import Site, Tell, silent
+from oito.flow.watching import watched
 from oito.names import did_you_mean
 from oito.show import Page
 from oito.simulation import actions as simulation_actions
@@ -35,6 +49,7 @@ def actions() -> list[Action]:
         *actions_of(curves),
         *actions_of(timetable),
         *actions_of(cleaning),
+        *actions_of(integrity),
         *actions_of(simulation_actions),
     ]
     for kind in kinds():
@@ -80,11 +95,27 @@ class Workspace:
         Raises:
             ProjectFaults: everything that is wrong with the declarations.
         """
-        return projects.load(self._source(), list(self.settings.project), kinds())
+        source = self._source()
+        with watched(self.root, ignored=(self.settings.home_folder,)) as self._watch:
+            return projects.load(source, list(self.settings.project), kinds())
+
+    def look(self, at: Callable[[Site], Page]) -> Page:
+        """Return what an action that changes nothing shows, without importing the user's modules while none has changed."""
+        if "project" not in self.__dict__:
+            project = sketch.sketched(self._source(), self.settings, kinds())
+            if project is not None:
+                with contextlib.suppress(NeedsProject):
+                    return at(self._site(project))
+        page = at(self.site)
+        sketch.draw(self.site, self._watch)
+        return page
+
+    def _site(self, project: Project) -> Site:
+        return Site(project, self.catalog, self.files, self.settings, self.environment, self.root, self.tell)
 
     @property
     def site(self) -> Site:
-        return Site(self.project, self.catalog, self.files, self.settings, self.environment, self.root, self.tell)
+        return self._site(self.project)
 
     def refreshed(self) -> Site:
         """Return the site with the project as its files, or the environment's release, are now; safe to ask from any thread."""

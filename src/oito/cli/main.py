@@ -44,8 +44,11 @@ def _carry_out(given: list[str]) -> int:
 
         workspace.tell = tell
     try:
-        subject = workspace if told.is_service else workspace.site
-        page = told.action.carry_out(subject, told.values or {})
+        action, values = told.action, told.values or {}
+        if action.is_glance:
+            page = workspace.look(lambda site: action.carry_out(site, values))
+        else:
+            page = action.carry_out(workspace if told.is_service else workspace.site, values)
         _shown(page, told.as_json)
     finally:
         workspace.close()

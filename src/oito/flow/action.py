@@ -36,6 +36,11 @@ class Action:
     group: str
 
     @property
+    def is_glance(self) -> bool:
+        """Whether it only shows something, so that it may be carried out again."""
+        return bool(self.page)
+
+    @property
     def summary(self) -> str:
         return (self.function.__doc__ or "").strip().split("\n")[0]
 

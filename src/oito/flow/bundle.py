@@ -42,7 +42,7 @@ def digest(root: Path, files: Files, *, loaded: Mapping[str, bytes] | None = Non
 
 def _bytes(root: Path, files: Files, loaded: Mapping[str, bytes] | None) -> bytes:
     home = files.root.parent  # earlier bundles stand there
-    found = sorted(_sources(root, but=home if home != root else None))
+    found = sorted(stamps(root, but=home if home != root else None))
     held = {os.path.relpath(file, root): data for file, data in (loaded or {}).items()}
     texts = tuple(sorted((name, data) for name, data in held.items() if name in {each[0] for each in found}))
     newest = max((each[2] for each in found), default=0)
@@ -105,13 +105,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _holds(target: Path, wanted: Mapping[str, bytes]) -> bool:
     try:
-        names = {name for name, *_ in _sources(target)}
+        names = {name for name, *_ in stamps(target)}
         return names == set(wanted) and all((target / name).read_bytes() == data for name, data in wanted.items())
     except OSError:  # not there, or another process is about to make it anew
         return False
 
 
-def _sources(root: Path, *, but: Path | None = None) -> Iterator[_Stamped]:
+def stamps(root: Path, *, but: Path | None = None) -> Iterator[_Stamped]:
     """Yield (name below the root, size, time, inode) of each source file."""
     waiting = [root]
     while waiting:

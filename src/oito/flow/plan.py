@@ -161,20 +161,14 @@ class Planner:
     def definition(self, asset: Asset) -> fingerprints.Parts:
         """Return everything that enters the fingerprints of an asset's versions but their inputs."""
         if asset.name not in self._definitions:
-            site = self.site
-            drawn = site.project.definitions.get(asset.name)
-            self._definitions[asset.name] = (
-                fingerprints.refreshed(drawn, asset, root=site.root)
-                if drawn is not None
-                else fingerprints.definition(
-                    asset,
-                    site.project,
-                    packages=site.settings.packages,
-                    root=site.root,
-                    seed=site.settings.seed,
+            site, drawn = self.site, self.site.project.definitions.get(asset.name)
+            if drawn is not None:
+                self._definitions[asset.name] = fingerprints.refreshed(dict(drawn), asset, root=site.root)
+            else:
+                self._definitions[asset.name] = fingerprints.definition(
+                    asset, site.project, packages=site.settings.packages, root=site.root, seed=site.settings.seed,
                     owners=self._owners,
                 )  # fmt: skip
-            )
         return self._definitions[asset.name]
 
     def _definition(self, asset: Asset) -> fingerprints.Parts:

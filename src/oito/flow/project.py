@@ -18,6 +18,10 @@ from oito.flow.kind import Kind, Spec
 from oito.names import did_you_mean
 
 
+class NeedsProject(Exception):
+    """A look at a sketch of a project asked for something that only the project itself has."""
+
+
 @dataclass(frozen=True)
 class Input:
     """Something an asset needs: `role` is its parameter or spec field, `annotation` the type that is to arrive."""
@@ -68,6 +72,7 @@ class Project:
     kinds: Mapping[str, Kind]
     files: tuple[Path, ...]
     modules: Mapping[str, ModuleType] = field(default_factory=dict)  # as they were loaded, by name
+    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of a sketch: asset → what its code came to
 
     def asset(self, name: str) -> Asset:
         """Return one asset.
