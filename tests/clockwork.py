@@ -56,10 +56,13 @@ class Process:
         self.machine.pass_by()
         return self.code
 
-    def send_signal(self, number: int) -> None:
-        self.machine.end(self, code=130 if number == signal.SIGTERM else -number)
-
     def wait(self) -> None: ...
+
+
+class MadeUp(Child):
+    def signal(self, number: signal.Signals) -> None:
+        process = cast(Process, self.process)
+        process.machine.end(process, code=130 if number == signal.SIGINT else -number)
 
 
 @dataclass
@@ -111,11 +114,11 @@ class Machine:
         self.clock.advance(timedelta(seconds=seconds))
         self.pass_by()
 
-    def spawn(self, log: Path) -> Child:
+    def spawn(self, log: Path, variables: Mapping[str, str]) -> Child:
         self.dies_here("spawn")
         process = Process(self, 10**7 + len(self.processes))
         self.processes.append(process)
-        return Child(cast(Any, process), log)
+        return MadeUp(cast(Any, process), log)
 
     def dies_here(self, place: str) -> None:
         if self.kill_at == place:
@@ -150,7 +153,7 @@ class Machine:
                     error = f"{name} raised ValueError: no\n  where    here" if is_bad else ""
                     state = "failed" if is_bad else "made"
                     runs.insert_step(change.rows, Step(process.run, name, state, None, 0.1, "", error, ""))
-                runs.end(change.rows, process.run, state="failed" if code else "done", seconds=1.0)
+                runs.end(change.rows, process.run, state={0: "done", 1: "failed", 130: "stopped"}[code], seconds=1.0)
 
     @property
     def at_work(self) -> list[Process]:

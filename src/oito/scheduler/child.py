@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ def main() -> int:
 
     Without that line, which comes once the process is written down, nothing happens: who started it has died.
     """
+    faulthandler.enable()  # where native code crashed is told, and kept with the tick
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for each in (signal.SIGINT, signal.SIGTERM):  # a parent in the background may have handed down "ignore"
         signal.signal(each, signal.default_int_handler)

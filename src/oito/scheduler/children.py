@@ -43,14 +43,19 @@ class Child:
         with contextlib.suppress(BrokenPipeError), channel:
             channel.write(json.dumps(told).encode() + b"\n")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to all it has started; where none is left, nothing happens."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
     def forget(self) -> None:
         """Let a process that was never told to go end by itself."""
         if self.process.stdin:
             self.process.stdin.close()
 
 
-def spawn(log: Path) -> Child:
-    """Start a process that waits; what it prints goes into the file `log`.
+def spawn(log: Path, variables: Mapping[str, str]) -> Child:
+    """Start a process that waits; what it prints goes into the file `log`. The working folder is not on its import path.
 
     Raises:
         OSError: the machine has no room for another process.
@@ -58,24 +63,23 @@ def spawn(log: Path) -> Child:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "oito.scheduler.child"], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal is for the scheduler, which then asks its children
+            [sys.executable, "-P", "-m", "oito.scheduler.child"], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
+            env=dict(variables), start_new_session=True,  # Ctrl-C in the terminal is for the scheduler, which then asks its children
         )  # fmt: skip
     return Child(process, log)
 
 
 def stop(children: Iterable[Child], *, grace_s: float = GRACE_S) -> None:
-    """Ask processes to stop, and kill with all they started those that have not after a while."""
+    """Ask processes and all they started to stop, as Ctrl-C in a terminal does, and kill after a while what has not."""
     asked = [child for child in children if child.code is None]
     for child in asked:
-        child.process.send_signal(signal.SIGTERM)
+        child.signal(signal.SIGINT)
     patient_until = time.monotonic() + grace_s
     while any(child.code is None for child in asked) and time.monotonic() < patient_until:
         time.sleep(WAIT_S)
     for child in asked:
         if child.code is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            child.signal(signal.SIGKILL)
             child.process.wait()
 
 

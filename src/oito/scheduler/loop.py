@@ -5,6 +5,8 @@ What is due is flow's to say (schedule.py, triggers.py), who leads is office.py'
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from oito.catalog.records import Run
 from oito.catalog.ticks import Tick
 from oito.clock import moment, text, uptime
 from oito.flow import triggers
+from oito.flow.reach import Reach
 from oito.flow.schedule import Due, Missed, Schedule, due, schedules, targets, told, why
 from oito.flow.triggers import Standing
 from oito.scheduler import children, outcome
@@ -32,7 +35,7 @@ TIDY_S = 3600.0
 BIRTH_S = 300.0  # an earlier leader's process without a run by then is another one of the same number
 
 Say = Callable[[str], None]
-Spawn = Callable[[Path], Child]
+Spawn = Callable[[Path, Mapping[str, str]], Child]
 
 
 def mute(line: str) -> None:
@@ -59,6 +62,8 @@ class Scheduler:
         self._children: dict[str, Child] = {}
         self._standing: dict[str, Standing] = {}
         self._tidied_at: float | None = None
+        home = self.catalog.folder
+        self._variables = Reach(home / "bundles", self.root, home).variables(os.environ)
 
     def turn(self) -> float:
         """Do what is to be done now, and return after how many seconds something may be due again."""
@@ -214,7 +219,7 @@ class Scheduler:
             reason = _reason(known)
             ticks.begin(change.rows, known, reason=reason, at=change.at)
         try:
-            child = self.spawn(self._log(known[0], known[0].attempts + 1))
+            child = self.spawn(self._log(known[0], known[0].attempts + 1), self._variables)
         except OSError as error:
             with self.office.change() as change:
                 for tick in known:
@@ -259,6 +264,7 @@ class Scheduler:
         if child is not None:
             if child.code is None:
                 return None
+            child.signal(signal.SIGKILL)  # what it has started must not go on beside the next attempt
             is_over = child.code in children.FINISHED and (run is None or run.state != "running")
             return "" if is_over or (child.code == 2 and run is None) else children.ended(child.code)
         if run is None:
@@ -268,7 +274,8 @@ class Scheduler:
         if run.state == "running":
             is_alive = runs.is_alive(run.seen, now=uptime(), lease_s=self.settings.lease_s)
             return None if is_alive else "its process gave no sign of life"
-        return "" if run.state == "done" or outcome.has_bad(self.catalog.rows, run) else "its run was stopped"
+        is_over = run.state == "done" or (run.state == "failed" and outcome.has_bad(self.catalog.rows, run))
+        return "" if is_over else "its run was stopped"
 
     def _end(
         self, mine: list[Tick], run: Run | None, standing: Mapping[str, Standing], *, lost: str, is_closing: bool
