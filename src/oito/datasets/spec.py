@@ -107,6 +107,9 @@ def row_count(low: int | None = None, high: int | None = None, *, severity: Seve
     return Check("row_count", low=low, high=high, severity=severity)
 
 
+_RANDOM = re.compile(r"\b(?:random|uuid\w*|gen_random_uuid|setseed|sample|tablesample)\b", re.IGNORECASE)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
     """A dataset's declaration; `query` holds the SQL of one that has no function, `file` the place it was read from."""
@@ -124,6 +127,14 @@ class DatasetSpec(Spec):
     @property
     def needs_function(self) -> bool:
         return not (self.query or self.file)
+
+    @property
+    def is_random(self) -> bool:  # type: ignore[override]  # a query draws from the project's seed only where it says so
+        return _RANDOM.search(self.query) is not None
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]  # who runs a query can change its result
+        return () if self.needs_function else ("duckdb",)
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from oito.catalog.records import Version
 from oito.errors import BadInput, DeclarationError
 from oito.flow.code import closure
 from oito.flow.ownership import Owners
+from oito.flow.packages import version_of
 from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 
@@ -60,7 +61,7 @@ class Cause:
                 (self.before, self.after), "changed"
             )
             return f"code {self.name} {change}{where}"
-        return f"{self.section} {self.name}: {self.before or 'absent'} → {self.after or 'absent'}{where}"
+        return f"{f'{self.section} {self.name}'.strip()}: {self.before or 'absent'} → {self.after or 'absent'}{where}"
 
     def data(self) -> dict[str, str]:
         return {
@@ -104,7 +105,9 @@ def definition(
         # The tuple that the walk starts with only says what else is said: its members are keyed one by one.
         "values": {name: key for name, key in reached.values.items() if name != "tuple"},
         "packages": {
-            name: _counted(version, packages) for name, version in reached.packages.items() if packages != "off"
+            name: _counted(version, packages)
+            for name, version in {**reached.packages, **_versions(spec.libraries)}.items()
+            if packages != "off"
         },
         "declared": {name: _keyed(value, f"{asset.name}: {name}=") for name, value in identity.items()},
         "types": {each.role: _type_text(each.annotation) for each in asset.inputs if each.is_parameter},
@@ -125,6 +128,11 @@ def refreshed(parts: Parts, asset: Asset, *, root: Path) -> Parts:
         return parts
     now = {**parts, **_outside(asset, root)}
     return {**now, "key": keyed_parts(now)}
+
+
+def _versions(modules: Sequence[str]) -> dict[str, str]:
+    found = [version_of(module) for module in modules]
+    return {each.name: each.version for each in found if each is not None}
 
 
 def _outside(asset: Asset, root: Path) -> Parts:
