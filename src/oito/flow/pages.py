@@ -27,7 +27,7 @@ TONES: Mapping[State, Tone] = {
 }  # fmt: skip
 STEP_TONES: Mapping[str, Tone] = {
     "made": "good", "reused": "good", "unchanged": "quiet", "refused": "bad", "broken": "bad", "failed": "bad", "blocked": "warn",
-    "running": "plain", "done": "good",
+    "running": "plain", "done": "good", "stopped": "warn",
 }  # fmt: skip
 LINEAGE_NODES = 60
 
@@ -114,15 +114,16 @@ def runs_page(site: Site, *, limit: int = 30) -> Page:
 
 
 @action("log", page="/runs/{run}")
-def log(site: Site, run: str) -> Page:
+def log(site: Site, run: str = "") -> Page:
     """Show the steps of one run, with what they printed.
 
     Args:
-        run: the id of a run, as `oito runs` lists it.
+        run: the id of a run, as `oito runs` lists it; by default the newest.
     """
+    run = run or next((each.id for each in runs.listed(site.catalog.rows, limit=1)), "")
     found = runs.by_id(site.catalog.rows, run)
     if found is None:
-        raise UnknownAsset(f"there is no run {run!r}", next="oito runs")
+        raise UnknownAsset(f"there is no run {run!r}" if run else "nothing has run yet", next="oito runs")
     steps = runs.steps(site.catalog.rows, run)
     known = versions.by_ids(site.catalog.rows, [step.version for step in steps if step.version])
     rows: list[list[Cell]] = [
