@@ -55,14 +55,14 @@ def describe(*, hashes: bool = True) -> Environment:
         >>> sorted(describe())
         ['cpu', 'hashes', 'locale', 'packages', 'platform', 'pools', 'python', 'threads']
     """
-    loaded = _loaded()
-    versions = {_normal(package.name): package for package in loaded}
+    pools = _pools()  # first: it loads a package of its own
+    versions = {_normal(package.name): package for package in _loaded()}
     return {
         **_fixed(),
         "cpu": {**_processor(), "count": usable_cpus()},
         "threads": {name: os.environ.get(name) for name in THREAD_SETTINGS},
         "locale": {name: os.environ.get(name) for name in LOCALE_SETTINGS},
-        "pools": _pools(),
+        "pools": pools,
         "packages": sorted(f"{name}=={package.version}" for name, package in versions.items()),
         **({"hashes": {n: _installed(p.name, p.version) for n, p in sorted(versions.items())}} if hashes else {}),
     }

@@ -22,7 +22,7 @@ from oito.catalog.records import Version
 from oito.clock import VirtualClock, moment
 from oito.errors import NotReproduced, OitoError
 from oito.flow import fingerprint as fingerprints
-from oito.flow import machine
+from oito.flow import machine, undeclared
 from oito.flow import project as projects
 from oito.flow.attempt import once
 from oito.flow.kind import Kind
@@ -74,8 +74,7 @@ def remade(request: Mapping[str, Any], folder: Path, causes: list[str]) -> dict[
     site = _Scratch(project, catalog, files, settings, version.environment, root, scratch=folder)
     context = _context(site, version)
     causes += _causes(context, version, settings.packages)
-    spec = context.asset.spec
-    watch = Watch(source, files=[str(root / name) for name in spec.reads], variables=spec.env)
+    watch = Watch(source)
     with watch if request["watch"] else nullcontext():
         made, again = once(context)
     if again is None:
@@ -146,17 +145,24 @@ def _causes(context: Context, version: Version, packages: str) -> list[str]:
         return []
     seed = site.settings.seed
     now = fingerprints.definition(context.asset, site.project, packages=packages, root=site.root, seed=seed)
-    same = {name: before[name] for name in ("inputs", "partitions") if name in before}
-    found = fingerprints.causes(before, {**now, **same})
-    return [_of_variable(each) if each.section == "variable" else each.text for each in found]
+    same = {name: part for name, part in before.items() if name not in now}
+    read = {name: undeclared.digest_of(name, site.root) for name in before.get(undeclared.SECTION, {})}
+    found = fingerprints.causes(before, {**now, **same, **({undeclared.SECTION: read} if read else {})})
+    return [_told(each) for each in found]
 
 
-def _of_variable(cause: fingerprints.Cause) -> str:
-    """Return what became of a declared variable; its value, which may be secret, is known by its digest alone."""
-    unset = digest(None)[:8]
-    if cause.after == unset:
-        return f"variable {cause.name}: was set, is not set now"
-    return f"variable {cause.name}: {'was not set, is set now' if cause.before == unset else 'has another value'}"
+def _told(cause: fingerprints.Cause) -> str:
+    """Return a cause in words; the value of a variable may be secret, so it is known by its digest alone."""
+    word, _, name = (
+        cause.name.partition(" ") if cause.section == undeclared.SECTION else (cause.section, "", cause.name)
+    )
+    declared = "" if cause.section != undeclared.SECTION else ", which is not declared,"
+    if word == "variable":
+        unset = digest(None)[:8]
+        if cause.after == unset:
+            return f"variable {name}{declared} was set, and is not set now"
+        return f"variable {name}{declared} {'was not set, and is set now' if cause.before == unset else 'has another value'}"
+    return f"{word} {name}{declared} has changed" if declared else cause.text
 
 
 def _is_close(site: Site, version: Version, again: Stored, metrics: Mapping[str, float]) -> bool:
