@@ -9,7 +9,7 @@ from oito.catalog import freed, runs, versions
 from oito.catalog.catalog import Change
 from oito.catalog.records import NewVersion, Step, Version
 from oito.errors import GateRefused
-from oito.flow import undeclared
+from oito.flow import machine, undeclared
 from oito.flow.engine import Done
 from oito.flow.entry import Entry
 from oito.flow.keyed import PARTITION, whole_fingerprint
@@ -83,7 +83,7 @@ class Commits:
             fingerprint=fingerprint or entry.fingerprint, definition=entry.definition, content=stored.content,
             parts=entry.parts, inputs=inputs, rows=stored.rows, size_bytes=stored.size_bytes, record=made.record,
             tables=stored.tables, files=stored.files, metrics=made.metrics, seconds=seconds,
-            digests=digests(stored.tables, stored.files), partition=entry.partition,
+            digests=[*digests(stored.tables, stored.files), *machine.digests(made.record)], partition=entry.partition,
             partitions=stored.partitions if partitions is None else partitions,
         )  # fmt: skip
         is_gated = made.broken is None and self._is_gated(entry.asset)
