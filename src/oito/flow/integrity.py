@@ -10,7 +10,7 @@ from pathlib import Path
 from oito.catalog import environments, events, freed, versions
 from oito.catalog.records import Version
 from oito.errors import StorageError
-from oito.flow import retention, stored, upkeep
+from oito.flow import machine, retention, stored, upkeep
 from oito.flow.action import action
 from oito.flow.keyed import PARTITION
 from oito.flow.site import Site
@@ -161,7 +161,8 @@ def _edges(site: Site, version: Version, edges: dict[str, list[int]], contents: 
 
 def _files(version: Version, owned: set[str]) -> Iterator[Problem]:
     """Hold the files that a version owns against those that it is made of."""
-    wanted = set(stored.digests(version.tables, version.files)) if version.state != freed.STATE else set()
+    own = set(stored.digests(version.tables, version.files)) if version.state != freed.STATE else set()
+    wanted = own | (owned & set(machine.digests(version.record)))
     if wanted != owned:
         few, many = len(wanted - owned), len(owned - wanted)
         told = f"does not own {few} of its files" if few else f"owns {many} files that are not its own"

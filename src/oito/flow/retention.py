@@ -12,7 +12,7 @@ from oito.catalog.catalog import Change
 from oito.catalog.records import Run
 from oito.clock import text, uptime
 from oito.errors import NotFound
-from oito.flow import upkeep
+from oito.flow import machine, upkeep
 from oito.flow.keyed import PARTITION
 from oito.flow.site import Site
 from oito.flow.upkeep import Keep
@@ -249,6 +249,10 @@ def _and_their_source(site: Site, need: Need, known: Mapping[int, Known]) -> Non
         made = known[identity]
         if made.run in bundles:
             need.files.setdefault(bundles[made.run], f"the source that made: {made.ref}")
+    path = f"$.{machine.KEPT}"
+    for row in site.catalog.rows.read("SELECT id, json_extract(record, ?) AS digest FROM version", path):
+        if row["digest"] and row["id"] in need.versions:
+            need.files.setdefault(row["digest"], f"the machine that made: {known[row['id']].ref}")
 
 
 def _sizes(
