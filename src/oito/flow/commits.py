@@ -141,7 +141,8 @@ class Commits:
             asset=entry.asset.name, kind=fits.kind, fingerprint=entry.fingerprint, definition=entry.definition,
             content=fits.content, parts=entry.parts, inputs=[(role, v.id) for role, v in entry.inputs.items()],
             rows=fits.rows, size_bytes=fits.size_bytes, record=fits.record, tables=fits.tables, files=fits.files,
-            metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=digests(fits.tables, fits.files), partitions=fits.partitions,
+            metrics=versions.metrics(self.site.catalog.rows, fits.id), digests=[*digests(fits.tables, fits.files), *machine.digests(fits.record)],
+            partitions=fits.partitions,
         )  # fmt: skip
         with self.site.catalog.change() as change:
             if not self._has_all(change, new):
