@@ -110,7 +110,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Run:
-    """One carrying-out of a plan; `state` is running, done, failed or stopped (by hand); a running one that was not seen lately is dead.
+    """One carrying-out of a plan; `state` is running, done, failed or stopped (by hand).
+
+    A running one that was not seen lately is dead.
 
     `started` and `seen` are uptimes of the machine, in seconds. `bundle` is the digest of the stored source code that ran.
     """
