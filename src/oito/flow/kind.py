@@ -116,6 +116,7 @@ class Kind:
     spec: type[Spec]
     sentence: str
     package: str
+    probe: str = "run"  # the module whose `probe` asks whether the outside world has something new
 
     @property
     def collects(self) -> bool:

@@ -196,7 +196,7 @@ class Planner:
         site, asset = self.site, known.asset
         context = Context(site, asset, known.inputs, known.version, is_redefined=False, definition=known.definition)
         try:
-            return str(asset.kind.door("run").probe(context))
+            return str(asset.kind.door(asset.kind.probe).probe(context))
         except (OitoError, NeedsProject):
             raise
         except Exception as error:

@@ -108,7 +108,8 @@ def state(
     )
     if time.time_ns() - newest < SETTLED_NS:
         return None
-    places = [each for each in sys.path if each and Path(each).is_dir()]
+    started = {str(root), str(Path(sys.argv[0]).parent)}  # differ from command to command
+    places = [each for each in sys.path if each and each not in started and Path(each).is_dir()]
     return {
         "format": [FORMAT, fingerprint.FORMAT, sys.version, sys.prefix],
         "oito": stamp(str(Path(__file__).parent)),
@@ -118,7 +119,7 @@ def state(
         "watched": read,
         "variables": {name: digest(os.environ.get(name)) for name in variables},
         "packages": {each: stamp(each) for each in places if in_site_folder(Path(each) / "x")},
-        "path": [each for each in places if Path(each) != root],
+        "path": places,
     }
 
 

@@ -1,38 +1,18 @@
-"""Ready-made readers of files, and the ledger of what was read. What is new in the rows is decided in run.py."""
+"""Ready-made readers of files. Which files there are is the ledger's; what is new in the rows is decided in run.py."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from glob import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from oito.clock import text
 from oito.errors import BadInput, ContractBroken, EmptySource
+from oito.sources import ledger
 from oito.sources.spec import FilesReader
 from oito.storage import frames
-
-
-@dataclass(frozen=True)
-class Read:
-    """One file of the ledger: its stamp when it was read, its rows, and when the first of those left for later is known."""
-
-    path: str
-    size_bytes: int
-    changed_ns: int
-    rows: int = 0
-    waits_until: str = ""
-
-    @property
-    def stamp(self) -> tuple[str, int, int]:
-        return self.path, self.size_bytes, self.changed_ns
-
-    def data(self) -> dict[str, Any]:
-        """Return the entry as the record keeps it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -41,21 +21,11 @@ class Batch:
 
     rows: pl.DataFrame
     origins: tuple[tuple[int, int], ...]  # (place in the ledger, rows), in the order of the rows
-    ledger: tuple[Read, ...]
-
-
-def stamps(root: Path, reader: FilesReader) -> tuple[tuple[str, int, int], ...]:
-    """Return (path, size in bytes, changed at in ns) of every file the reader would read."""
-    return tuple(each.stamp for each in _found(root, reader))
-
-
-def ledger(record: Mapping[str, Any]) -> tuple[Read, ...]:
-    """Return the ledger that a version's record holds."""
-    return tuple(Read(**each) for each in record.get("files", ()))
+    ledger: tuple[ledger.Read, ...]
 
 
 def news(
-    root: Path, reader: FilesReader, before: Sequence[Read], *, now: str, is_whole: bool, place: str
+    root: Path, reader: FilesReader, before: Sequence[ledger.Read], *, now: str, is_whole: bool, place: str
 ) -> Batch | None:
     """Return the rows of the files that are new or changed, or hold rows that were left for later; None when none are.
 
@@ -68,7 +38,7 @@ def news(
         ContractBroken: a file cannot be read, or two hold a column in types that do not go together.
     """
     known = {each.path: each for each in before}
-    there = _found(root, reader)
+    there = ledger.found(root, reader)
     due = [each for each in there if _is_due(each, known.get(each.path), now)]
     if is_whole and before and (due or len(there) != len(before)):
         due = there
@@ -85,12 +55,12 @@ def news(
     pieces = [(places[each.path], _one(root / each.path, reader, place)) for each in due]
     entries = [known.get(each.path, each) for each in there]
     for number, rows in pieces:
-        entries[number] = Read(*there[number].stamp, rows.height)
+        entries[number] = ledger.Read(*there[number].stamp, rows.height)
     origins = tuple((number, rows.height) for number, rows in pieces)
     return Batch(_united([rows for _, rows in pieces], reader, place), origins, tuple(entries))
 
 
-def with_waits(batch: Batch, waits: pl.Series) -> tuple[Read, ...]:
+def with_waits(batch: Batch, waits: pl.Series) -> tuple[ledger.Read, ...]:
     """Return the ledger with the first moment, per file, at which rows left for later become known.
 
     Args:
@@ -102,21 +72,11 @@ def with_waits(batch: Batch, waits: pl.Series) -> tuple[Read, ...]:
         first = waits.slice(start, rows).min()
         start += rows
         entry = entries[number]
-        entries[number] = Read(*entry.stamp, entry.rows, "" if first is None else text(first))  # type: ignore[arg-type]  # a column of moments has a moment as its least
+        entries[number] = ledger.Read(*entry.stamp, entry.rows, "" if first is None else text(first))  # type: ignore[arg-type]  # a column of moments has a moment as its least
     return tuple(entries)
 
 
-def _found(root: Path, reader: FilesReader) -> list[Read]:
-    found = []
-    for name in sorted(glob(reader.pattern, root_dir=root, recursive=True)):  # noqa: PTH207  # an absolute pattern is fine, too
-        path = root / name
-        if path.is_file():
-            stat = path.stat()
-            found.append(Read(name, stat.st_size, stat.st_mtime_ns))
-    return found
-
-
-def _is_due(there: Read, known: Read | None, now: str) -> bool:
+def _is_due(there: ledger.Read, known: ledger.Read | None, now: str) -> bool:
     return known is None or known.stamp != there.stamp or bool(known.waits_until and known.waits_until <= now)
 
 

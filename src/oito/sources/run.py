@@ -11,35 +11,16 @@ import polars as pl
 
 from oito.clock import text
 from oito.errors import BadInput, EmptySource, MissingColumn, StepFailed
-from oito.flow.schedule import scheduled
 from oito.flow.site import ROWS, Context, Made
 from oito.names import did_you_mean
-from oito.sources import contract, cursor, quarantine, readers
+from oito.sources import contract, cursor, ledger, quarantine, readers
+from oito.sources.ledger import Read
 from oito.sources.readers import Batch
 from oito.sources.spec import SourceSpec
 from oito.storage import frames, tables
-from oito.storage.digests import digest
 from oito.storage.tables import Table
 
 QUARANTINE = "quarantine"
-
-
-def probe(context: Context) -> str:
-    """Return what tells cheaply whether the outside may have something new: the last tick of its schedule, or the files' stamps.
-
-    Rows that were left for later count as new from the moment the first of them is known.
-    """
-    spec = _spec(context)
-    now = context.site.now()
-    schedule = scheduled(spec.every, spec.cron, zone=context.site.settings.timezone)
-    if schedule:
-        return text(schedule.last(now))
-    if spec.reader is None:
-        return text(now)
-    record = context.previous.record if context.previous else {}
-    waits, opened = record.get("waits_until", ""), record.get("opened", "")
-    is_open = waits and waits <= text(now)
-    return digest((readers.stamps(context.site.root, spec.reader), waits if is_open else opened))[:16]
 
 
 def make(context: Context) -> Made:
@@ -101,7 +82,7 @@ class _SortedOut:
     waiting: int = 0
     waits_from: Any = None  # the least cursor among the rows left for later
     waits_until: str = ""  # when the first of them becomes known
-    ledger: tuple[readers.Read, ...] = field(default=())
+    ledger: tuple[Read, ...] = field(default=())
 
     def why_empty(self) -> str:
         if self.waiting:
@@ -137,7 +118,7 @@ def _collected(context: Context, past: _Past) -> Batch | None:
     if spec.reader is None:
         return Batch(_rows(context, context.call(since=past.since, until=past.now)), (), ())
     return readers.news(
-        context.site.root, spec.reader, readers.ledger(past.record),
+        context.site.root, spec.reader, ledger.kept(past.record),
         now=text(past.now), is_whole=not (spec.key or spec.cursor), place=context.asset.place,
     )  # fmt: skip
 

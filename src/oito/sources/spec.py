@@ -158,4 +158,11 @@ class _Source:
 
 source = _Source()
 
-KIND = Kind("source", "sources", SourceSpec, "Rows from outside, collected as the clock advances.", "oito.sources")
+KIND = Kind(
+    "source",
+    "sources",
+    SourceSpec,
+    "Rows from outside, collected as the clock advances.",
+    "oito.sources",
+    probe="probe",
+)
