@@ -243,3 +243,39 @@ def test_other_code_is_named_with_its_symbol(tiny: Tiny) -> None:
     found = reproduce(site, replace(version, run=run))
     assert found.verdict == "differs"
     assert found.conditions[0].startswith("code project.drawn changed  (project.py:")
+
+
+PARTITIONED = (
+    HEAD
+    + """
+from typing import Annotated
+
+@oito.dataset(partition=oito.Day.of("at"))
+def orders() -> pl.DataFrame:
+    return pl.DataFrame({"id": [1, 2, 3, 4], "at": ["2024-01-01", "2024-01-01", "2024-01-02", "2024-01-03"]}).with_columns(
+        pl.col("at").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC")
+    )
+
+@oito.dataset
+def daily(orders: pl.DataFrame, *, day: oito.Day) -> pl.DataFrame:
+    return orders.with_columns(day=pl.lit(str(day)), rate=pl.lit(os.environ.get("RATE")))
+
+@oito.dataset
+def trailing(daily: Annotated[pl.DataFrame, oito.Window("2d")], *, day: oito.Day) -> pl.DataFrame:
+    return daily.select(rows=pl.len())
+"""
+)
+
+
+def test_partitions_are_made_again_one_by_one_and_a_whole_is_what_they_are(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATE", "1")
+    site, whole = made(tiny, "trailing", PARTITIONED)
+    for name in ("orders", "daily[2024-01-01]", "trailing[2024-01-03]"):
+        found = reproduce(site, site.catalog.find(f"{name}:v1", "dev"))
+        assert (found.text, found.differences) == (f"{name}:v1 is bit-equal", ()), found
+    assert reproduce(site, whole).text == "trailing:v1 is bit-equal"
+    found = reproduce(site, site.catalog.find("daily:v1", "dev"), variables={"RATE": "2"})
+    assert found.text == "daily:v1 differs, first at partition 2024-01-01: table rows: column rate, row 0: '1' → '2'"
+    assert found.conditions == ("variable RATE, which is not declared, has another value",)

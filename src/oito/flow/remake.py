@@ -26,7 +26,9 @@ from oito.flow import machine, undeclared
 from oito.flow import project as projects
 from oito.flow.attempt import once
 from oito.flow.kind import Kind
+from oito.flow.partition import Picker, selected
 from oito.flow.plan import pinned_inputs
+from oito.flow.project import Asset
 from oito.flow.site import Context, Site
 from oito.flow.stored import Stored
 from oito.flow.suspects import Watch
@@ -119,14 +121,31 @@ class _Pinned(Context):
         return self.touched.get(f"{environment}.{asset}")
 
 
+def base_name(version: Version) -> str:
+    """Return the name of the asset that a version, or the whole that it is a partition of, belongs to."""
+    return version.asset.removesuffix(f"[{version.partition}]") if version.partition else version.asset
+
+
 def _context(site: Site, version: Version) -> Context:
-    asset = site.project.asset(version.asset)
+    asset = site.project.asset(base_name(version))
     pinned = pinned_inputs(site.catalog.rows, version)
-    roles = {each.role for each in asset.inputs}
+    inputs = {each.role: pinned[each.role] for each in asset.inputs if each.role in pinned}
+    if version.partition:
+        inputs = _picked(site, asset, inputs, version.partition)
     return _Pinned(
-        site, asset, {role: each for role, each in pinned.items() if role in roles}, definition=version.definition,
-        cause="reproduction", touched={role: each for role, each in pinned.items() if role not in roles},
+        site, asset, inputs, definition=version.definition, cause="reproduction", partition=version.partition,
+        touched={role: each for role, each in pinned.items() if role not in inputs},
     )  # fmt: skip
+
+
+def _picked(site: Site, asset: Asset, inputs: Mapping[str, Version], key: str) -> dict[str, Version]:
+    """Return the inputs with those of their partitions that one key of the asset is made from."""
+    windows = {each.role: each.window for each in asset.inputs}
+    picks = {role: Picker(asset.dimensions, each, windows[role]).keys(key) for role, each in inputs.items()}
+    return {
+        role: each if (keys := picks[role]) is None else selected(site.catalog.rows, each, keys)
+        for role, each in inputs.items()
+    }
 
 
 def _kind(told: Mapping[str, str]) -> Kind:

@@ -20,9 +20,12 @@ from oito.catalog import runs, versions
 from oito.catalog.records import Version
 from oito.errors import NotReproduced, UnknownVersion
 from oito.flow import bundle, machine, remake, stored
+from oito.flow.partition import keys_of
 from oito.flow.site import Site
+from oito.storage.digests import digest
 
 Verdict = Literal["bit-equal", "equal but for hardware", "differs", "proven by stored rows only"]
+_WORSE: tuple[Verdict, ...] = ("bit-equal", "proven by stored rows only", "equal but for hardware", "differs")
 HARDWARE = ("platform:", "cpu:", "threads:", "pools:")
 STEADY = "undeclared: made twice in a row it is the same, so something that is not declared has changed since"
 UNSTEADY = "chance: made twice in a row it is not the same either"
@@ -79,9 +82,11 @@ def reproduce(
         CorruptFile: a stored file of it, or of its inputs, has changed.
     """
     kind = site.project.kinds[version.kind]
-    asset = site.project.assets.get(base_name(version))
+    asset = site.project.assets.get(remake.base_name(version))
     if kind.spec.is_external is True or (asset is not None and asset.spec.is_external):
         return _proven(site, version)
+    if version.partitions and all(fact[3] for fact in keys_of(version).values()):
+        return _by_partition(site, version, settings=settings, variables=variables)
     run = runs.by_id(site.catalog.rows, version.run)
     if run is None or not site.files.has(run.bundle):
         raise UnknownVersion(f"the source that made {version.ref} was not stored", known=f"its run was {version.run}")
@@ -102,14 +107,22 @@ def reproduce(
     )
 
 
-def base_name(version: Version) -> str:
-    """Return the name of the asset that a version, or the whole that it is a partition of, belongs to."""
-    return version.asset.removesuffix(f"[{version.partition}]") if version.partition else version.asset
+def _by_partition(site: Site, version: Version, **how: Any) -> Reproduction:
+    """Make each partition of a whole again; the whole is what they are."""
+    facts = keys_of(version)
+    parts = versions.by_ids(site.catalog.rows, [fact[3] for fact in facts.values()])
+    found = {key: reproduce(site, parts[fact[3]], **how) for key, fact in facts.items()}
+    verdict = max((each.verdict for each in found.values()), key=_WORSE.index)
+    same = all(each.content == each.again for each in found.values())
+    differences = [f"partition {key}: {each}" for key, one in found.items() for each in one.differences]
+    conditions = dict.fromkeys(each for one in found.values() for each in one.conditions)
+    again = version.content if same else digest([(key, one.again) for key, one in found.items()])
+    return Reproduction(version.ref, verdict, version.content, again, tuple(differences), tuple(conditions))
 
 
 def _proven(site: Site, version: Version) -> Reproduction:
-    for digest in stored.digests(version.tables, version.files):
-        site.files.verify(digest)
+    for each in stored.digests(version.tables, version.files):
+        site.files.verify(each)
     note = "what it depends on outside of the catalog cannot be asked again"
     return Reproduction(version.ref, "proven by stored rows only", version.content, version.content, note=note)
 
