@@ -31,6 +31,11 @@ class Level(enum.IntEnum):
     LOW = 1
 
 
+class Access(enum.Flag, boundary=enum.FlagBoundary.KEEP):
+    READ = 1
+    WRITE = 2
+
+
 class Point(NamedTuple):
     x: int
     y: int
@@ -105,6 +110,39 @@ DIFFERENT: list[tuple[Any, Any]] = [
     (np.array(["2013-11-03"], "M8[D]"), np.array(["2013-11-03"], "M8[s]")),
     (pl.Series("a", [1]), pl.Series("b", [1])),
     (pl.Series("a", [1]), pl.DataFrame({"a": [1]})),
+    (b"a", bytearray(b"a")),
+    ((1, (2, 3)), (1, [2, 3])),
+    ([1, 2, 3], [[1, 2], 3]),
+    (..., "Ellipsis"),
+    (1 + 0j, 1.0),
+    (complex(0.0, 0.0), complex(0.0, -0.0)),
+    (Decimal("0"), Decimal("-0")),
+    (Decimal("1E+1"), Decimal("10")),
+    (timedelta(days=1), timedelta(hours=23)),
+    (timedelta(seconds=1), 1),
+    (NOON.date(), NOON.date().isoformat()),
+    ("e\u0301", "\u00e9"),
+    ("a\0", "a"),
+    (range(0, 3, 1), range(0, 3, 2)),
+    (Access.READ, Access.READ | Access.WRITE),
+    (Access.READ | Access.WRITE, Access(7)),
+    (2**63, -(2**63)),
+    (2**64, 0),
+    (np.array(1), np.array([1])),
+    (np.array([1.0]), np.array([1.0 + 0j])),
+    (np.array([0.0]), np.array([-0.0])),
+    (np.array([[1, 2], [3, 4]]), np.array([[1, 3], [2, 4]])),
+    (np.array([], np.int64), np.array([], np.float64)),
+    (np.dtype("i4"), np.dtype("u4")),
+    (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), np.array([(1, 2)], [("b", "i4"), ("a", "i4")])),
+    (pl.Series(["a"], dtype=pl.Categorical), pl.Series(["a"], dtype=pl.String)),
+    (pl.Series([["a"]], dtype=pl.List(pl.Categorical)), pl.Series([["a"]], dtype=pl.List(pl.String))),
+    (pl.Categorical(), pl.String()),
+    (pl.Schema({"a": pl.Categorical()}), pl.Schema({"a": pl.String()})),
+    (pl.Datetime("us"), pl.Datetime("ns")),
+    (pl.Duration("us"), pl.Duration("ms")),
+    (pl.Schema({"a": pl.Int64(), "b": pl.Int8()}), pl.Schema({"b": pl.Int8(), "a": pl.Int64()})),
+    (pl.DataFrame({"a": [1]}), {"a": [1]}),
 ]
 
 SAME: list[tuple[Any, Any]] = [

@@ -22,7 +22,8 @@ def digest(value: object) -> str:
     Rules where equality is not enough: -0.0 is not 0.0; all NaN are one; the order of a dict counts (a function may
     iterate it), that of a set does not; `Decimal("1.0")` is not `Decimal("1.00")`; a time is its wall clock, fold, offset
     and zone; an array is its dtype, shape and values whatever its byte order and strides; a dataclass, named tuple or
-    enum member carries its module and class name; a frame is its schema and values whatever its chunks.
+    enum member carries its module and class name; a frame is its schema and values whatever its chunks, and `Categorical`
+    is not `String` (in a table it is: there it is kept as text).
 
     Raises:
         BadInput: something inside has no canonical form (a function, a lock, a subclass of a built-in, a ring); the
@@ -61,7 +62,7 @@ def _composite(value: Any, path: str, above: tuple[int, ...]) -> bytes:
     if kind is set or kind is frozenset:
         return field(kind.__name__, *sorted(_encoded(item, f"{path}{{{item!r}}}", above) for item in value))
     if isinstance(value, Enum):
-        return field("enum", _class(kind), value.name.encode(), _encoded(value.value, f"{path}.value", above))
+        return field("enum", _class(kind), (value.name or "").encode(), _encoded(value.value, f"{path}.value", above))
     if isinstance(value, PurePath):
         return field("path", value.as_posix().encode("utf-8", "surrogateescape"))
     if dataclasses.is_dataclass(value):
@@ -139,14 +140,21 @@ def _frame(value: Any, path: str) -> bytes | None:
     from oito.storage import contents
 
     if isinstance(value, pl.DataFrame):
-        return field("frame", contents.digest_of(value).encode())
+        return field("frame", contents.digest_of(value).encode(), _exact(value.dtypes))
     if isinstance(value, pl.Series):
-        return field("series", contents.digest_of(value.to_frame()).encode())
+        return field("series", contents.digest_of(value.to_frame()).encode(), _exact([value.dtype]))
     if isinstance(value, pl.DataType):
-        return field("frame dtype", contents.dtype_text(value).encode())
+        return field("frame dtype", _exact([value]))
     if isinstance(value, pl.Schema):
-        return field("frame schema", contents.schema_digest(value))
+        return field("frame schema", contents.schema_digest(value), _exact(value.dtypes()))
     raise BadInput("a lazy frame has no digest, only a plan", where=path, next="collect it first")
+
+
+def _exact(dtypes: Iterable[Any]) -> bytes:
+    """Return dtypes in words: what a table keeps as text may do more in a user's hands."""
+    from oito.storage import contents
+
+    return field("dtypes", *(contents.dtype_text(dtype, as_kept=False).encode() for dtype in dtypes))
 
 
 def _unkeyable(value: object, path: str) -> BadInput:
