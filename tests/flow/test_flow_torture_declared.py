@@ -2,14 +2,14 @@
 
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 
-from oito.flow import fingerprint, ownership
+from oito.flow import fingerprint
 from oito.flow.fingerprint import Parts, causes, definition
-from oito.flow.packages import Package
+from oito.flow.packages import Package, package_of
 from tiny import HEAD, Tiny
 
 ORDERS = (
@@ -65,7 +65,7 @@ class Edit:
     after: str
     stale: tuple[str, ...] = ()
     why: str = ""
-    settings: dict[str, int] = field(default_factory=dict)
+    seed: int = 0
     file: str = "project.py"
 
 
@@ -94,7 +94,7 @@ EDITS = [
     Edit("trials", "trials=2", "trials=3", ("late_order",), "declared trials: 2 → 3"),
     Edit("declared file", "", "a\n2\n", BELOW, "file rates.csv: …", file="rates.csv"),
     Edit("declared file written again", "", "a\n1\n", file="rates.csv"),
-    Edit("root seed", "", "", ("shares", "diced", "late_order"), "seed root: 0 → 7", settings={"seed": 7}),
+    Edit("root seed", "", "", ("shares", "diced", "late_order"), "seed root: 0 → 7", seed=7),
 ]  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def test_an_edit_of_a_declaration_is_told_from_no_change(edit: Edit, project: Ti
         text = PROJECT.replace(edit.before, edit.after)
         assert text != PROJECT
         project.write(text)
-    told = changed(before, definitions(project, **edit.settings))
+    told = changed(before, definitions(project, seed=edit.seed))
     assert tuple(told) == edit.stale, told
     if edit.stale:
         pattern = ".*".join(map(re.escape, edit.why.split("…")))
@@ -168,10 +168,10 @@ def test_a_declared_variable_counts_unset_empty_and_full(project: Tiny, monkeypa
 def test_a_package_upgrade_counts_by_policy(
     mode: str, version: str, is_seen: bool, project: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = ownership.package_of
-    monkeypatch.setattr(ownership, "package_of", lambda file: upgraded(real(file), "2.4.0"))
+    real = package_of
+    monkeypatch.setattr("oito.flow.ownership.package_of", lambda file: upgraded(real(file), "2.4.0"))
     before = definitions(project, packages=mode)
-    monkeypatch.setattr(ownership, "package_of", lambda file: upgraded(real(file), version))
+    monkeypatch.setattr("oito.flow.ownership.package_of", lambda file: upgraded(real(file), version))
     told = changed(before, definitions(project, packages=mode))
     shown = ("2.4", version[:3]) if mode == "minor" else ("2.4.0", version)
     assert told == ({"shares": [f"package numpy: {shown[0]} → {shown[1]}"]} if is_seen else {})
@@ -194,9 +194,9 @@ def test_an_upgrade_of_duckdb_counts_where_it_computes(project: Tiny, monkeypatc
 def test_an_upgrade_of_python_counts_by_its_minor_version(project: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     before = definitions(project)
     now = sys.version_info
-    monkeypatch.setattr(fingerprint.sys, "version_info", SimpleNamespace(major=now.major, minor=now.minor, micro=99))
+    monkeypatch.setattr(sys, "version_info", SimpleNamespace(major=now.major, minor=now.minor, micro=99))
     assert changed(before, definitions(project)) == {}
-    monkeypatch.setattr(fingerprint.sys, "version_info", SimpleNamespace(major=now.major, minor=now.minor + 1, micro=0))
+    monkeypatch.setattr(sys, "version_info", SimpleNamespace(major=now.major, minor=now.minor + 1, micro=0))
     told = changed(before, definitions(project))
     assert set(told) == set(before)
     assert told["total"] == [f"python: {now.major}.{now.minor} → {now.major}.{now.minor + 1}"]
