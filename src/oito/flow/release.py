@@ -157,13 +157,13 @@ def rollback(site: Site, target: str, *, to: int | None = None) -> Release:
     last = max(place for place, each in enumerate(history) if _effective(each) == wanted)
     pointers = _before(site, target, history[last + 1])
     now = environments.pointed(site.catalog.rows, target)
+    before = versions.by_ids(site.catalog.rows, pointers.values())
     for name, version in now.items():
-        kept = versions.by_id(site.catalog.rows, pointers[name]) if pointers.get(name) else None
-        if kept and _keeps_collecting(site, kept, version):
+        if name in pointers and _keeps_collecting(site, before[pointers[name]], version):
             pointers[name] = version.id
     goal = site.within(target)
-    back = [pointers[name] for name in pointers if name not in now or now[name].id != pointers[name]]
-    _prepare(goal, list(versions.by_ids(site.catalog.rows, back).values()))
+    stays = {version.id for version in now.values()}
+    _prepare(goal, [before[each] for each in pointers.values() if each not in stays])
     record = {"pointers": pointers, "rollback_to": wanted}
     source = next(each.bundle for each in history if each.number == wanted)
     made = _move(goal, pointers, message=f"rollback to release {wanted}", source=source, record=record, seen=now)
