@@ -93,14 +93,12 @@ def _prove(loaded: Mapping[str, bytes], sources: Mapping[str, bytes]) -> None:
 
 
 def _kind_message(kind: Kind) -> Message:
-    spec = f"{kind.spec.__module__}:{kind.spec.__qualname__}"
-    return {"word": kind.word, "plural": kind.plural, "spec": spec, "sentence": kind.sentence, "package": kind.package}
+    return {**asdict(kind), "spec": f"{kind.spec.__module__}:{kind.spec.__qualname__}"}
 
 
-def _kind(told: Mapping[str, str]) -> Kind:
-    module, _, name = told["spec"].partition(":")
-    spec = getattr(importlib.import_module(module), name)
-    return Kind(told["word"], told["plural"], spec, told["sentence"], told["package"])
+def _kind(told: Mapping[str, Any]) -> Kind:
+    module, _, name = str(told["spec"]).partition(":")
+    return Kind(**{**told, "spec": getattr(importlib.import_module(module), name)})
 
 
 def _settings(told: Mapping[str, Any]) -> Settings:
