@@ -408,5 +408,5 @@ def test_a_damaged_catalog_says_so(tiny: Tiny) -> None:
     with pytest.raises(StorageError) as told:
         tiny.states()
     assert told.value.what == "the catalog is damaged: file is not a database"
-    assert told.value.next == "restore the file from a backup"
+    assert told.value.next == "oito repair, or restore the file from a backup"
     shutil.rmtree(path.parent)

@@ -49,6 +49,19 @@ def up(workspace: Workspace, *, port: int = 0, host: str = "127.0.0.1", schedule
     return serve(workspace, host=host, port=port or workspace.settings.port, beside=beside)
 
 
+@action("repair", writes=True)
+def repair(workspace: Workspace, version: str = "", *, rows: bool = False) -> Page:
+    """Put a damaged store right: the catalog from its manifest, stored bytes from the code and inputs that made them.
+
+    Args:
+        version: make the bytes of this one again, also when they were freed; all that is damaged when none is named.
+        rows: build the catalog anew even though its file can be read, because rows in it were changed.
+    """
+    from oito.cli.repairing import repaired
+
+    return repaired(workspace, version, rows=rows)
+
+
 @action("settings")
 def settings(workspace: Workspace) -> Page:
     """List every setting, its value and where that came from."""

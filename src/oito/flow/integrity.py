@@ -28,7 +28,7 @@ REPAIR = "oito repair"
 def check(site: Site) -> Page:
     """Prove the store whole: stored bytes, rows, edges, the event chain, pointers, online stores and journals."""
     found = list(problems(site))
-    digests = _digests(site)
+    digests = needed(site)
     verdict = retention.judged(site)
     spare = retention.unowned(site, verdict)
     rows: list[list[Cell]] = [[each.what, each.problem, each.next] for each in found]
@@ -60,7 +60,7 @@ def problems(site: Site) -> Iterator[Problem]:
     yield from upkeep.problems(site)
 
 
-def _digests(site: Site) -> dict[str, list[str]]:
+def needed(site: Site) -> dict[str, list[str]]:
     """Return digest → what needs it, for every file that has to be there."""
     rows = site.catalog.rows
     found: dict[str, list[str]] = {}
@@ -82,7 +82,7 @@ def _digests(site: Site) -> dict[str, list[str]]:
 
 def _bytes(site: Site) -> Iterator[Problem]:
     files = Files(site.files.root)  # one that has verified nothing yet
-    for digest, needers in _digests(site).items():
+    for digest, needers in needed(site).items():
         try:
             files.verify(digest)
         except StorageError as error:

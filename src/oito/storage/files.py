@@ -231,7 +231,7 @@ def _present(path: Path) -> Iterator[None]:
         raise StorageError(
             "a stored file is gone",
             where=str(path),
-            next="restore the file from a backup, or run the step that made it again",
+            next="oito repair makes it again, where that can be done; else restore it from a backup",
         ) from None
 
 
@@ -240,7 +240,7 @@ def _corrupt(path: Path, digest: str, found: str, *, size_bytes: int) -> Corrupt
         "a stored file does not have the bytes it was written with",
         where=str(path),
         known=f"expected sha256 {digest}\nfound    sha256 {found} in {size_bytes} bytes",
-        next="restore the file from a backup, or delete it and run the step that made it again",
+        next="oito repair makes it again, where that can be done; else restore it from a backup",
     )
 
 

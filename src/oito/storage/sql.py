@@ -197,7 +197,7 @@ def _mapped(path: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.IntegrityError):
             raise
         raise StorageError(
-            f"the catalog is damaged: {error}", where=str(path), next="restore the file from a backup"
+            f"the catalog is damaged: {error}", where=str(path), next="oito repair, or restore the file from a backup"
         ) from error
     except OSError as error:
         if isinstance(error, StorageError) or error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
