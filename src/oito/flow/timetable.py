@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from oito.catalog import ticks
@@ -47,16 +47,16 @@ def schedule(site: Site, *, limit: int = 30) -> Page:
             ]
         ),
         Table(
-            ["asset", "environment", "next", "in", "why", "with it", "missed", "last"],
+            ["asset", "in", "why", "last", "next", "with it", "when missed", "environment"],
             [_coming_row(each) for each in coming],
             title="Next",
             empty="no released asset says when it runs: every=, cron= or after=",
         ),
     ]
     if opened:
-        columns = ["asset", "state", "due", "why", "run", "attempt", "not before", "note"]
+        columns = ["asset", "state", "due", "why", "attempt", "not before", "note", "run", "environment"]
         blocks.append(Table(columns, [_opened_row(tick) for tick in opened], title="At work and waiting"))
-    columns = ["asset", "state", "due", "ticks", "why", "run", "note"]
+    columns = ["asset", "state", "due", "why", "ticks", "note", "run", "environment"]
     blocks.append(Table(columns, [_ended_row(tick) for tick in ended], title="Last ticks", empty="none yet"))
     if standing:
         blocks.append(Form("schedule now", {"target": standing[0].environment}, title="Run one now"))
@@ -133,23 +133,23 @@ def _next(
 ) -> dict[str, Any]:
     return {
         "asset": name, "environment": standing.environment, "at": text(at) if at else None,
-        "in": duration_text(_rounded(at, site.now())) if at else None, "why": why, "targets": wave(standing.known, name),
+        "in": _left(at, site.now()) if at else None, "why": why, "targets": wave(standing.known, name),
         "missed": (standing.known[name].get("missed") or site.settings.missed) if at else None,
         "last": last.state if last else None,
     }  # fmt: skip
 
 
-def _rounded(at: datetime, now: datetime) -> Any:
-    left = at - now
-    return left - left % type(left)(seconds=1) if left.total_seconds() >= 1 else left
+def _left(at: datetime, now: datetime) -> str:
+    left, second = at - now, timedelta(seconds=1)
+    return duration_text(max(left // second, 1) * second)
 
 
 def _coming_row(row: dict[str, Any]) -> list[Cell]:
     rest = len(row["targets"]) - 1
     last = row["last"]
     return [
-        Link(row["asset"], f"/assets/{row['asset']}"), row["environment"], row["at"], row["in"], row["why"],
-        rest, row["missed"], Badge(last, TONES[last]) if last else None,
+        Link(row["asset"], f"/assets/{row['asset']}"), row["in"], row["why"], Badge(last, TONES[last]) if last else None,
+        row["at"], f"+ {rest} below" if rest else None, row["missed"], row["environment"],
     ]  # fmt: skip
 
 
@@ -159,15 +159,15 @@ def _many(standing: Standing, asset: str) -> str:
 
 def _opened_row(tick: Tick) -> list[Cell]:
     return [
-        Link(tick.asset, f"/assets/{tick.asset}"), Badge(tick.state, TONES[tick.state]), tick.due, tick.cause, _run(tick),
-        tick.attempts or None, tick.not_before or None, tick.note,
+        Link(tick.asset, f"/assets/{tick.asset}"), Badge(tick.state, TONES[tick.state]), tick.due, tick.cause,
+        tick.attempts or None, tick.not_before or None, tick.note, _run(tick), tick.environment,
     ]  # fmt: skip
 
 
 def _ended_row(tick: Tick) -> list[Cell]:
     return [
-        Link(tick.asset, f"/assets/{tick.asset}"), Badge(tick.state, TONES[tick.state]), tick.due, tick.count, tick.cause,
-        _run(tick), tick.note,
+        Link(tick.asset, f"/assets/{tick.asset}"), Badge(tick.state, TONES[tick.state]), tick.due, tick.cause,
+        tick.count, tick.note, _run(tick), tick.environment,
     ]  # fmt: skip
 
 
