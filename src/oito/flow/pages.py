@@ -270,7 +270,7 @@ def _asset_page(site: Site, name: str) -> Page:
 
 
 def _first_line(asset: Asset) -> str:
-    return ((asset.function.__doc__ or "").strip().split("\n")[0]) if asset.function else ""
+    return ((asset.function.__doc__ or "").strip().split("\n")[0]) if asset.function is not None else ""
 
 
 def _panel(site: Site, asset: Asset, name: str, version: Version | None) -> list[Block]:

@@ -35,7 +35,10 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class Unsketched:
-    """Stands for what a sketch does not hold: any use of it asks for the project."""
+    """Stands for what a sketch does not hold: any use of it asks for the project, but for a function's own text."""
+
+    def __init__(self, doc: str = "") -> None:
+        self.__doc__ = doc
 
     def _ask(self, *_: Any, **__: Any) -> NoReturn:
         raise NeedsProject
@@ -144,7 +147,7 @@ def _drawn(asset: Asset, definition: fingerprint.Parts) -> dict[str, Any]:
     return {
         "name": asset.name, "kind": asset.kind.word, "file": asset.file, "line": asset.line,
         "spec": {each.name: _plain(getattr(asset.spec, each.name)) for each in fields(asset.spec)},
-        "has_function": asset.function is not None,
+        "function": None if asset.function is None else asset.function.__doc__ or "",
         "inputs": [[i.role, i.asset, i.is_parameter, i.window.span if i.window else None] for i in asset.inputs],
         "named": [[i.role, i.asset] for i in asset.named],
         "options": list(asset.options),
@@ -158,7 +161,7 @@ def _asset(drawn: Mapping[str, Any], kind: Kind) -> Asset:
     for name, value in drawn["spec"].items():
         object.__setattr__(spec, name, _back(value))
     return Asset(
-        drawn["name"], kind, spec, Unsketched() if drawn["has_function"] else None, drawn["file"], drawn["line"],
+        drawn["name"], kind, spec, None if drawn["function"] is None else Unsketched(drawn["function"]), drawn["file"], drawn["line"],
         tuple(Input(role, of, None, is_parameter, Window(span) if span else None)
               for role, of, is_parameter, span in drawn["inputs"]),
         tuple(Input(role, of) for role, of in drawn["named"]), dict.fromkeys(drawn["options"], Unsketched()),
