@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from oito.catalog import environments, runs
+from oito.clock import VirtualClock, moment
 from oito.errors import DeclarationError, StepFailed
 from oito.flow.reach import Reach
 from oito.workspace import Workspace
@@ -177,3 +178,15 @@ def test_an_importer_that_offers_the_working_folder_is_not_listened_to(tmp_path:
     assert done.stdout.splitlines() == [
         "No module named 'offered_module' in the released source; the working folder's is not used", "edited",
     ]  # fmt: skip
+
+
+def test_a_rehearsal_stays_in_the_process_and_still_imports_the_release_alone(root: Path) -> None:
+    clock = VirtualClock(moment("2024-01-01"))
+    dev = Workspace(root, clock=clock)
+    dev.run()
+    production = Workspace(root, clock=clock, environment="production")
+    production.run()
+    word, process, _ = said(root)
+    assert (word, process) == (ANSWER, os.getpid())
+    dev.close()
+    production.close()

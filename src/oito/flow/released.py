@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from oito.catalog import runs
-from oito.clock import RealClock, VirtualClock, moment, text
+from oito.clock import RealClock
 from oito.errors import OitoError, WorkerDied
 from oito.flow import messages, runner
 from oito.flow.messages import Message
@@ -27,14 +27,16 @@ STOPPED = 130
 
 
 def run(site: Site, targets: Sequence[str] = (), **how: Any) -> Outcome:
-    """Carry out a run as `runner.run` does; one of stored source cannot reach the folder that people work in.
+    """Carry out a run as `runner.run` does; one of stored source cannot import from the folder that people work in.
 
-    A process that has loaded the working folder's modules, or another release's, or would find them, starts a clean one.
+    A process that has run the working folder's modules, or another release's, or would find them, starts a clean one: what
+    such modules have left behind in libraries and variables is not there, either. A rehearsal, on a clock that is moved by
+    hand, stays in this process.
     """
     if site.project.root == site.root:
         return runner.run(site, targets, **how)
     reach = Reach(site.project.root, site.root, site.home)
-    if reach.is_open():
+    if isinstance(site.clock, RealClock) and reach.is_open():
         return _elsewhere(site, reach, targets, how)
     with reach.closed():
         return runner.run(site, targets, **how)
@@ -42,8 +44,7 @@ def run(site: Site, targets: Sequence[str] = (), **how: Any) -> Outcome:
 
 def _elsewhere(site: Site, reach: Reach, targets: Sequence[str], how: Mapping[str, Any]) -> Outcome:
     told = {**messages.site_message(site), "path": reach.path(sys.path)}
-    now = None if isinstance(site.clock, RealClock) else text(site.clock.now())
-    request = messages.line({"site": told, "now": now, "targets": list(targets), "how": _plain(how)})
+    request = messages.line({"site": told, "targets": list(targets), "how": _plain(how)})
     # -P: the folder in which the command was given must not come first.
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -105,8 +106,6 @@ def _carried_out(request: Message, say: Callable[[Mapping[str, Any]], None]) -> 
     told = request["site"]
     with Reach(Path(told["code"]), Path(told["root"]), Path(told["home"])).closed():
         site = messages.opened(told)
-        if request["now"]:
-            site.catalog.clock = VirtualClock(moment(request["now"]))
         site = replace(site, tell=lambda asset, what: say({"tell": [asset, what]}))
         return runner.run(site, request["targets"], **request["how"])
 
