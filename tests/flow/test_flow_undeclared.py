@@ -87,6 +87,20 @@ def test_an_edit_of_the_code_is_told_and_nothing_else(priced: Tiny) -> None:
     assert set(priced.states("production").values()) == {"fresh"}
 
 
+def test_asking_for_the_version_of_a_package_reads_no_folder(tiny: Tiny) -> None:
+    tiny.write("", "lib/nothing.py")
+    body = """
+import importlib.metadata, sys
+@oito.dataset
+def stamped(orders: pl.DataFrame) -> pl.DataFrame:
+    sys.path.append(str(Path(__file__).parent / "lib"))
+    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    return orders.with_columns(pl.lit(importlib.metadata.version("polars")))
+"""
+    outcome = tiny.write(ORDERS + body).run(environment="production")
+    assert [step.log for step in outcome.steps if "warning" in step.log] == []
+
+
 def test_what_is_declared_is_not_told_a_folder_holds_its_files(priced: Tiny) -> None:
     priced.edit("@oito.dataset\ndef priced", '@oito.dataset(reads=("rates.json",))\ndef priced')
     outcome = priced.run(environment="production")

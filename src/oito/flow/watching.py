@@ -26,6 +26,7 @@ Stamp = tuple[int, int] | None  # size and mtime_ns; None is a thing that was no
 
 _OITO = str(Path(__file__).resolve().parents[1]) + os.sep
 _STANDARD_LIBRARY = str(STANDARD_LIBRARY) + os.sep
+_VERSIONS = str(STANDARD_LIBRARY / "importlib" / "metadata") + os.sep  # lists folders that modules come from
 _ATTEMPT = str(Path(__file__).with_name("attempt.py"))
 _FILES = frozenset({"open", "sqlite3.connect"})
 _FOLDERS = frozenset({"os.listdir", "os.scandir"})
@@ -166,10 +167,14 @@ def _is_for_writing(mode: object, flags: object) -> bool:
 
 
 def _is_asked_by_user(frame: FrameType | None) -> bool:
-    """Say whether the user's code is at work above the step: not when a module is being found, or a traceback drawn."""
+    """Say whether the user's code is at work above the step: not when a module or its version is being found, or a traceback drawn."""
     while frame is not None:
         file = frame.f_code.co_filename
-        if file == _ATTEMPT or file.startswith("<frozen importlib") or file.endswith(("linecache.py", "inspect.py")):
+        if (
+            file == _ATTEMPT
+            or file.startswith(("<frozen importlib", _VERSIONS))
+            or file.endswith(("linecache.py", "inspect.py"))
+        ):
             return False
         if _is_own(file):
             return True
