@@ -28,6 +28,7 @@ from oito.flow import (
     runner,
     sketch,
     timetable,
+    verify,
 )
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
@@ -50,6 +51,7 @@ def actions() -> list[Action]:
         *actions_of(timetable),
         *actions_of(cleaning),
         *actions_of(integrity),
+        *actions_of(verify),
         *actions_of(simulation_actions),
     ]
     for kind in kinds():
