@@ -94,7 +94,7 @@ import importlib.metadata, sys
 @oito.dataset
 def stamped(orders: pl.DataFrame) -> pl.DataFrame:
     sys.path.append(str(Path(__file__).parent / "lib"))
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    importlib.invalidate_caches()
     return orders.with_columns(pl.lit(importlib.metadata.version("polars")))
 """
     outcome = tiny.write(ORDERS + body).run(environment="production")
