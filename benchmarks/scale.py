@@ -17,8 +17,8 @@ from typing import Any
 from table import report
 
 from oito.catalog import versions
+from oito.catalog.lineage import PARTITION
 from oito.catalog.records import NewVersion, Version
-from oito.flow.keyed import PARTITION
 from oito.flow.partition import data, keys_of
 from oito.flow.plan import Planner
 from oito.storage import tables

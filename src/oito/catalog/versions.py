@@ -154,7 +154,9 @@ def listed(database: Database, asset: str, *, limit: int = 50) -> list[Version]:
 
 def assets(database: Database) -> list[tuple[str, str, int]]:
     """Return (name, kind, number of versions) of every asset that has a version."""
-    rows = database.read("SELECT asset, kind, COUNT(*) AS n FROM version GROUP BY asset ORDER BY asset")
+    rows = database.read(
+        "SELECT asset, kind, COUNT(*) AS n FROM version WHERE partition = '' GROUP BY asset ORDER BY asset"
+    )
     return [(row["asset"], row["kind"], row["n"]) for row in rows]
 
 

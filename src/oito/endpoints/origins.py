@@ -57,7 +57,7 @@ class Origins:
         names = list(version.record["request_fields"])
         self.request = dict(zip(names, fields.known(given, names), strict=True))
         self._types = {name: dtype(written) for name, written in fields.types.items()}
-        edges = lineage.upstream(site.catalog.rows, version.id)
+        edges = lineage.upstream(site.catalog.rows, version.id, with_partitions=False)
         self._upstream = versions.by_ids(site.catalog.rows, {edge.input for edge in edges})
 
     @property

@@ -14,8 +14,6 @@ from oito.flow.partition import Picker, dimensions_of, keys_of, matching, univer
 from oito.flow.site import Site
 from oito.storage.digests import digest
 
-PARTITION = "partition."  # what the role of a partition's edge to its whole begins with
-
 
 def given_keys(entry: Entry, site: Site) -> dict[str, str]:
     """Return dimension → the keys that the declaration gives it at this moment, as text; those from inputs are left out."""
@@ -44,7 +42,9 @@ def keyed(known: Entry, site: Site, *, wanted: Sequence[str] = (), is_forced: bo
         refs = ", ".join(unpartitioned)
         return replace(known, state="blocked", note=f"{refs} was made before it was partitioned: make it again")
     pickers = {i.role: Picker(asset.dimensions, known.inputs[i.role], i.window) for i in asset.inputs}
-    keys = universe(asset.dimensions, [known.inputs[i.role] for i in asset.inputs if not i.window], site.now())
+    inputs = [known.inputs[i.role] for i in asset.inputs if not i.window]
+    windows = [known.inputs[i.role] for i in asset.inputs if i.window]
+    keys = universe(asset.dimensions, inputs, windows, site.now())
     chosen = set(matching(asset.dimensions, keys, wanted)) if wanted else set(keys)
     before: Mapping[str, Any] = keys_of(known.version) if known.version else {}
     common = {name: part for name, part in known.parts.items() if name not in {"inputs", "partitions"}}

@@ -14,6 +14,7 @@ from oito.errors import UnknownAsset
 from oito.flow import curves
 from oito.flow.action import action
 from oito.flow.entry import Entry, State
+from oito.flow.partition import keys_of
 from oito.flow.plan import Planner
 from oito.flow.project import Asset
 from oito.flow.site import Site
@@ -30,6 +31,7 @@ STEP_TONES: Mapping[str, Tone] = {
     "running": "plain", "done": "good", "stopped": "warn",
 }  # fmt: skip
 LINEAGE_NODES = 60
+PARTITIONS = 100  # rows of a page
 
 
 @action("status", page="/")
@@ -179,6 +181,7 @@ def version_page(site: Site, version: Version) -> Page:
     if metrics:
         blocks.append(Table(["metric", "value"], [[name, value] for name, value in metrics.items()], title="Metrics"))
     blocks.append(graph)
+    blocks += _partitions(site, version, [])
     code = source_of(site, version)
     if code:
         blocks.append(Text(code, title="Code that made it", language="python"))
@@ -188,7 +191,9 @@ def version_page(site: Site, version: Version) -> Page:
 def lineage_graph(site: Site, version: Version) -> tuple[Graph, dict[str, Any]]:
     """Return the graph of a version's way from the sources and on, and the same as data."""
     rows = site.catalog.rows
-    above, below = lineage.upstream(rows, version.id), lineage.downstream(rows, version.id)
+    is_part = bool(version.partition)
+    above = lineage.upstream(rows, version.id, with_partitions=is_part)
+    below = lineage.downstream(rows, version.id, with_partitions=is_part)
     found = list(dict.fromkeys([*above, *below]))
     known = versions.by_ids(rows, {version.id, *(e.version for e in found), *(e.input for e in found)})
     near = sorted(known, key=lambda identity: abs(identity - version.id))[:LINEAGE_NODES]
@@ -265,8 +270,27 @@ def _asset_page(site: Site, name: str) -> Page:
         for v in found
     ]
     blocks.append(Table(["version", "state", "made", "environment", "rows", "seconds"], rows, title="Versions"))
+    if current:
+        blocks += _partitions(site, current, [each.partition for each in entry.partitions] if entry else [])
     data = {"asset": name, "state": entry.data() if entry else None, "versions": [v.ref for v in found], "next": None}
     return Page(name, blocks, data)
+
+
+def _partitions(site: Site, version: Version, open_ones: Sequence[str]) -> list[Block]:
+    """Return the partitions of a version, newest first, with those that would run before them."""
+    facts = keys_of(version)
+    if not facts and not open_ones:
+        return []
+    found = versions.by_ids(site.catalog.rows, [fact[3] for fact in list(facts.values())[-PARTITIONS:] if fact[3]])
+    rows: list[list[Cell]] = [[key, None, Badge("would run", "warn"), None, None] for key in reversed(open_ones)]
+    for key in [key for key in reversed(facts) if key not in set(open_ones)]:
+        part = found.get(facts[key][3])
+        made = (_version_link(part), Badge("ok", "good")) if part else (None, Badge("cut", "plain"))
+        rows.append([key, *made, facts[key][2], part.created_at if part else version.created_at])
+    title = f"{len(facts)} partitions" + (f", {len(open_ones)} would run" if open_ones else "")
+    if len(rows) > PARTITIONS:
+        title += f"; the first {PARTITIONS} are shown"
+    return [Table(["partition", "version", "state", "rows", "made"], rows[:PARTITIONS], title=title)]
 
 
 def _first_line(asset: Asset) -> str:

@@ -14,7 +14,7 @@ from oito.flow import fingerprint as fingerprints
 from oito.flow import loading, undeclared
 from oito.flow.entry import SETTLED, Entry
 from oito.flow.fingerprint import Cause
-from oito.flow.keyed import PARTITION, given_keys, input_causes, keyed
+from oito.flow.keyed import given_keys, input_causes, keyed
 from oito.flow.ownership import Owners
 from oito.flow.project import Asset, NeedsProject
 from oito.flow.site import Context, Site, failed
@@ -232,4 +232,4 @@ def pinned_inputs(rows: Database, version: Version) -> dict[str, Version]:
     """Return the inputs a version was made from, by role."""
     edges = lineage.inputs(rows, version.id)
     found = versions.by_ids(rows, [edge.input for edge in edges])
-    return {edge.role: found[edge.input] for edge in edges if not edge.role.startswith(PARTITION)}
+    return {edge.role: found[edge.input] for edge in edges if not edge.role.startswith(lineage.PARTITION)}
