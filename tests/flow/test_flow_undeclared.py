@@ -232,3 +232,37 @@ def test_a_plain_import_of_oito_puts_no_hook_in() -> None:
     text = "import sys, os, oito, oito.workspace; print(type(os.environ).__name__)"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "_Environ"
+
+
+NATIVE = """
+PLACE = Path("more.csv")
+
+def joined(rows):
+    return rows.join(pl.read_csv(PLACE), on="id").join(pl.scan_csv("parts/*.csv").collect(), on="id")
+
+@oito.dataset
+def priced(orders: pl.DataFrame) -> pl.DataFrame:
+    return joined(orders).join(pl.read_csv("rates.csv"), on="id")
+"""
+
+
+def test_what_a_compiled_reader_opens_is_read_from_the_code(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.root)
+    names = ["rates.csv", "more.csv", "parts/1.csv"]
+    for number, name in enumerate(names):
+        tiny.write(f"id,c{number}\n1,2\n", name)
+    outcome = tiny.write(ORDERS + NATIVE).run(environment="production")
+    log = next(step.log for step in outcome.steps if step.asset == "priced")
+    assert [name for name in names if f"reads the file {name}" in log] == names
+    assert tiny.states("production")["priced"] == "fresh"
+    for number, name in enumerate(names):
+        tiny.write(f"id,c{number}\n1,3\n", name)
+        assert causes(tiny, "priced") == [f"undeclared file {name}"]
+        tiny.write(f"id,c{number}\n1,2\n", name)
+    tiny.write("id,c2\n2,2\n", "parts/2.csv")
+    assert causes(tiny, "priced") == ["undeclared file parts/2.csv"]
+    (tiny.root / "parts/2.csv").unlink()
+    assert tiny.states("production")["priced"] == "fresh"
+    tiny.write("strict = true\n", "oito.toml")
+    with pytest.raises(UndeclaredRead, match="priced reads the file more"):
+        tiny.plan("production")

@@ -40,6 +40,7 @@ class Closure:
     places: Mapping[str, tuple[str, int]]  # symbol -> (absolute file, line)
     packages: Mapping[str, str]  # distribution -> version, of third-party modules reached or named in annotations
     files: Mapping[str, str]  # absolute path of each user file that can change any of this -> SHA-256 of its bytes
+    readings: Sequence[str] = ()  # what `read_…` and `scan_…` calls name, as it is written
 
 
 def closure(
@@ -64,4 +65,6 @@ def closure(
     walk = Walk(owners or Owners(roots))
     walk.start(fn)
     found = walk.reached
-    return Closure(found.code, found.values, found.shown, found.places, found.packages, found.files)
+    return Closure(
+        found.code, found.values, found.shown, found.places, found.packages, found.files, tuple(found.readings)
+    )

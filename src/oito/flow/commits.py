@@ -43,6 +43,7 @@ class Commits:
             return self._unchanged(entry, done)
         inputs = [(role, v.id) for role, v in {**context.inputs, **context.touched}.items()]
         told = undeclared.told(entry, made.undeclared)
+        context.lines += undeclared.warnings(undeclared.unheard(told, made.undeclared), entry.asset)
         return self._insert(told, made, stored, inputs, context.lines, done.seconds, work=entry.work)
 
     def whole(

@@ -25,7 +25,7 @@ from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 
 FORMAT = 1
-UNKEYED = frozenset({"shown", "places", "own", "key", "base"})  # for people and speed, not for the digest
+UNKEYED = frozenset({"shown", "places", "own", "key", "base", "readings"})  # for people and speed, not for the digest
 OUTSIDE = frozenset({"inputs", "partitions"})  # what a definition leaves out
 SOFTWARE = frozenset(
     {"format", "python", "packages"}
@@ -117,6 +117,7 @@ def definition(
         **_outside(asset, root or project.root),
         "shown": {**reached.shown, **{f"declared {name}": _short(value) for name, value in identity.items()}},
         "places": places,
+        "readings": [] if spec.is_external else sorted({*reached.readings} - {*spec.reads}),
         "own": next(iter(reached.code), "") if asset.function is not None else "",
     }
     return {**parts, "key": keyed_parts(parts)}

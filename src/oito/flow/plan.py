@@ -173,7 +173,10 @@ class Planner:
 
     def _definition(self, asset: Asset) -> fingerprints.Parts:
         # Asked each time: another run may have found out meanwhile what the code reads.
-        return undeclared.learned(self.site.catalog.rows, self.definition(asset), self.site.root)
+        parts = undeclared.learned(self.site.catalog.rows, self.definition(asset), self.site.root)
+        if self.site.settings.strict and undeclared.SECTION in parts:
+            raise undeclared.refusal(list(parts[undeclared.SECTION]), asset)
+        return parts
 
     def _defined(self, asset: Asset, inputs: Mapping[str, str]) -> str:
         is_external = bool(asset.spec.is_external)
@@ -186,11 +189,15 @@ class Planner:
         return replace(known, state="stale", causes=tuple(fingerprints.causes(before, known.parts)), note=note)
 
     def _is_borrowed(self, asset: Asset) -> bool:
-        """Say whether a source's rows are the base's: outside of it nothing is collected unless that was asked for."""
+        """Say whether what the outside world said is the base's to know: a source's rows, a verdict on what is the base's own.
+
+        Outside of the base nothing is collected unless that was asked for, and nothing judged that was not made there.
+        """
         site = self.site
-        if not asset.kind.collects or site.environment == site.catalog.base or asset.name in self.collect:
+        if asset.spec.takes_assets or site.environment == site.catalog.base or asset.name in self.collect:
             return False
-        return environments.target(site.catalog.rows, site.environment, asset.name) is None
+        looked_at = (asset.name, *(each.asset for each in asset.inputs))
+        return not any(environments.target(site.catalog.rows, site.environment, name) for name in looked_at)
 
     def _probe(self, known: Entry) -> str:
         site, asset = self.site, known.asset

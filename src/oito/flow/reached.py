@@ -23,6 +23,7 @@ class Reached:
         self.places: dict[str, Place] = {}
         self.packages: dict[str, str] = {}
         self.files: dict[str, str] = {}
+        self.readings: list[str] = []
         self._owners = owners
         self._symbols: dict[int, str] = {}
         self._above: dict[str, str] = {}  # symbol -> the symbol it was first reached from

@@ -181,6 +181,21 @@ def chains(*nodes: ast.AST) -> Iterator[tuple[str, ...]]:
             waiting.extend(reversed(list(ast.iter_child_nodes(inner))))
 
 
+_READERS = ("read_", "scan_")
+
+
+def reads(node: ast.AST, names: frozenset[str]) -> list[ast.expr]:
+    """Return what a function gives first to calls such as `pl.read_csv(...)`; `names` are those in its bytecode."""
+    if not any(name.startswith(_READERS) for name in names):
+        return []
+    calls = (each for each in ast.walk(node) if isinstance(each, ast.Call) and each.args)
+    called = (
+        (each.func.attr if isinstance(each.func, ast.Attribute) else getattr(each.func, "id", ""), each)
+        for each in calls
+    )
+    return [call.args[0] for name, call in called if name.startswith(_READERS)]
+
+
 def annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
     """Return a function's annotations, and those written as texts inside them."""
     given = node.args

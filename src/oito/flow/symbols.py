@@ -8,14 +8,14 @@ import importlib.util
 import types
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from oito.flow.members import is_current, line_inside, members_of, names_in_body
 from oito.flow.ownership import Owners, namespace_of
 from oito.flow.packages import file_of
 from oito.flow.reached import Place, Reached
-from oito.flow.references import Import, Reference, Uses, annotations, chains, class_expressions, uses_of
+from oito.flow.references import Import, Reference, Uses, annotations, chains, class_expressions, reads, uses_of
 from oito.flow.scope import Scope
 from oito.flow.shown import shown_text
 from oito.flow.syntax import Definition, annotations_digest, bytecode, class_digest, function_digest, module_digest
@@ -127,6 +127,7 @@ class Walk:
             self.reached.code[symbol] = function_digest(node, drops=self._scope.declares)
             line = node.lineno
             self._annotated_as[symbol] = annotations_digest(node)
+            self._readings(node, uses_of(fn.__code__))
             self._written_around(node)
         self.reached.places[symbol] = (fn.__code__.co_filename, line)
         self.reached.file(fn.__globals__)
@@ -220,6 +221,13 @@ class Walk:
                     self._follow_name(chain[0], chain[1:], strict=False)
         for chain in chains(*annotations(node)):
             self._annotated(chain)
+
+    def _readings(self, node: Definition, uses: Uses) -> None:
+        """Note the files that calls such as `pl.read_csv("rates.csv")` name: what they open can be heard by nobody."""
+        for each in reads(node, uses.names):
+            name = self._scope.namespace.get(each.id) if isinstance(each, ast.Name) else getattr(each, "value", None)
+            if isinstance(name, str | PurePath):
+                self.reached.readings.append(str(name))
 
     def _annotated(self, chain: tuple[str, ...]) -> None:
         value = self._scope.namespace.get(chain[0], _MISSING)

@@ -86,7 +86,21 @@ def learned(rows: Database, parts: Parts, root: Path) -> Parts:
     """Return the parts of a definition with what its steps are known to read beyond it, as that is now."""
     base = parts.get("base") or parts["key"]
     names = [row["name"] for row in rows.read("SELECT name FROM undeclared WHERE definition = ?", base)]
+    names += [f"file {each}" for text in parts.get("readings", ()) for each in _matching(text, root)]
     return completed(parts, {name: digest_of(name, root) for name in names})
+
+
+def _matching(text: str, root: Path) -> list[str]:
+    """Return the files, relative to the project where they are in it, that a path or pattern in the code stands for."""
+    if "://" in text or "\n" in text:
+        return []
+    path = root / text
+    if not path.is_relative_to(root):
+        return [text] if path.is_file() else []
+    inside = path.relative_to(root).as_posix()
+    return sorted(
+        each.relative_to(root).as_posix() for each in (root.glob(inside) if "*" in inside else [path]) if each.is_file()
+    )
 
 
 def relearned(rows: Database, entry: Entry, root: Path) -> Entry:
@@ -121,6 +135,12 @@ def learn(change: Transaction, entry: Entry) -> None:
     parts = entry.whole_parts if entry.partition else entry.parts
     rows = [(parts["base"], name) for name in parts.get(SECTION, {})]
     change.many("INSERT OR IGNORE INTO undeclared (definition, name) VALUES (?, ?)", rows)
+
+
+def unheard(entry: Entry, heard: Mapping[str, str]) -> list[str]:
+    """Return what a step is known to read beside what was heard."""
+    parts = entry.whole_parts if entry.partition else entry.parts
+    return [name for name in parts.get(SECTION, {}) if name not in heard]
 
 
 def warnings(names: Iterable[str], asset: Asset) -> Iterator[str]:
