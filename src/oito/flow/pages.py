@@ -283,7 +283,7 @@ def _partitions(site: Site, version: Version, open_ones: Sequence[str]) -> list[
         return []
     found = versions.by_ids(site.catalog.rows, [fact[3] for fact in list(facts.values())[-PARTITIONS:] if fact[3]])
     rows: list[list[Cell]] = [[key, None, Badge("would run", "warn"), None, None] for key in reversed(open_ones)]
-    for key in [key for key in reversed(facts) if key not in set(open_ones)]:
+    for key in [key for key in reversed(list(facts)) if key not in set(open_ones)]:
         part = found.get(facts[key][3])
         made = (_version_link(part), Badge("ok", "good")) if part else (None, Badge("cut", "plain"))
         rows.append([key, *made, facts[key][2], part.created_at if part else version.created_at])

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from oito.catalog import environments, freed, runs
 from oito.catalog.catalog import Change
+from oito.catalog.lineage import PARTITION
 from oito.catalog.records import Run
 from oito.clock import text, uptime
 from oito.errors import NotFound
 from oito.flow import machine, upkeep
-from oito.flow.keyed import PARTITION
 from oito.flow.site import Site
 from oito.flow.upkeep import Keep
 from oito.names import duration
@@ -169,7 +169,7 @@ def _from_releases(site: Site, need: Need) -> None:
             need.files.setdefault(release.bundle, why)
             for identity in release.record["pointers"].values():
                 need.version(identity, why)
-            if place + 1 < len(history):
+            if place + 1 < min(count, len(history)):
                 for identity in _standing(site, environment, release.record["after_move"]).values():
                     need.version(identity, f"releases of {environment}: what release {release.number} followed")
 
