@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from engine_room import context, ended, one, processes
 from oito import errors
+from oito.catalog import versions
 from oito.errors import (
     BadInput,
     BadSetting,
@@ -30,6 +32,7 @@ from oito.errors import (
 from oito.flow import messages
 from oito.flow.engine import Inline
 from oito.flow.engines import cores, engine_of
+from oito.flow.site import Context, Made
 from oito.settings import load as load_settings
 from oito.workspace import Workspace
 from tiny import CHAIN, HEAD, Tiny
@@ -66,6 +69,24 @@ def test_every_kind_of_step_gives_the_same_bytes_as_in_this_process(parcels: Wor
         assert done.stored.content == version.content, name
         assert dict(done.stored.files) == dict(version.files), name
         assert json.loads(json.dumps(dict(done.stored.tables))) == dict(version.tables), name
+
+
+def test_each_field_of_a_step_and_of_its_result_crosses_to_another_process(tiny: Tiny) -> None:
+    step = context(tiny.write(CHAIN).site(), "orders")
+    here = {"site", "asset", "lines", "tell", "touched"}
+    told = messages.task_message(step)
+    assert {field.name for field in fields(Context)} - here == set(told) - {"asset", "now"}
+    bytes_alone = {"frame", "table", "frames", "files"}
+    made = messages.made_message(Made(), None, {})["made"]
+    assert {field.name for field in fields(Made)} - bytes_alone == set(made)
+
+
+def test_a_metric_that_a_step_logs_is_kept_from_another_process(tiny: Tiny) -> None:
+    body = "@oito.dataset\ndef fitted(orders):\n    oito.log_metric('loss', 0.5, step=1)\n    return orders\n"
+    tiny.write(CHAIN + body).run("fitted", collect=["orders"], jobs=1)
+    version = tiny.version("fitted")
+    assert versions.metrics(tiny.site().catalog.rows, version.id)["loss"] == 0.5
+    assert tiny.site().table(version, "points", as_type=pl.DataFrame)["value"].to_list() == [0.5]
 
 
 def test_a_step_sees_the_moment_of_a_clock_that_is_moved_by_hand(tiny: Tiny) -> None:
