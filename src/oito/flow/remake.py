@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 REQUEST = "request.json"
 RESULT = "result.json"
+JOURNAL = "journal"
 TOLERANCE = 1e-4  # of a figure, relative to the larger of 1 and itself, that other hardware may move
 
 
@@ -73,6 +74,9 @@ def remade(request: Mapping[str, Any], folder: Path, causes: list[str]) -> dict[
     project = projects.load(source, list(settings.project), kinds)
     files = _Above(folder / "files", Files(Path(request["files"])))
     root = Path(request["root"])
+    journal = catalog.folder / JOURNAL
+    if journal.is_dir():
+        (folder / JOURNAL).symlink_to(journal, target_is_directory=True)
     site = _Scratch(project, catalog, files, settings, version.environment, root, scratch=folder)
     context = _context(site, version)
     causes += _causes(context, version, settings.packages)
@@ -93,7 +97,7 @@ def remade(request: Mapping[str, Any], folder: Path, causes: list[str]) -> dict[
 
 @dataclass(frozen=True)
 class _Scratch(Site):
-    """A site whose own files (searches under way, journals) lie in the scratch folder."""
+    """A site whose own files (searches under way) lie in the scratch folder; journals are there to be read."""
 
     scratch: Path = Path()
 
@@ -132,10 +136,23 @@ def _context(site: Site, version: Version) -> Context:
     inputs = {each.role: pinned[each.role] for each in asset.inputs if each.role in pinned}
     if version.partition:
         inputs = _picked(site, asset, inputs, version.partition)
+    # Only what looks at the outside world goes on from where it stood; all else is made from its inputs alone.
+    previous = _before(site, version) if asset.spec.is_external else None
+    is_redefined = previous is None or previous.definition != version.definition
     return _Pinned(
-        site, asset, inputs, definition=version.definition, cause="reproduction", partition=version.partition,
+        site, asset, inputs, previous, is_redefined=is_redefined, definition=version.definition, cause="reproduction",
+        partition=version.partition,
         touched={role: each for role, each in pinned.items() if role not in inputs},
     )  # fmt: skip
+
+
+def _before(site: Site, version: Version) -> Version | None:
+    """Return the version that the environment had when this one was made."""
+    found = site.catalog.rows.one(
+        "SELECT id FROM version WHERE asset = ? AND environment = ? AND state = 'ok' AND id < ? ORDER BY id DESC LIMIT 1",
+        version.asset, version.environment, version.id,
+    )  # fmt: skip
+    return versions.by_id(site.catalog.rows, found["id"]) if found else None
 
 
 def _picked(site: Site, asset: Asset, inputs: Mapping[str, Version], key: str) -> dict[str, Version]:

@@ -1,7 +1,7 @@
 """Whether a version can be made again: the same source, inputs and moment in a clean process, compared bit by bit.
 
-No pointer moves and no version is written. What the outside world said cannot be asked again, so of sources, of labels
-that people give and of monitors' verdicts only the stored bytes are proven.
+No pointer moves and no version is written. What the outside world said cannot be asked again, so of sources and of labels
+that people give only the stored bytes are proven; so it is with a monitor's verdict once its journal has moved on.
 """
 
 from __future__ import annotations
@@ -82,22 +82,22 @@ def reproduce(
         CorruptFile: a stored file of it, or of its inputs, has changed.
     """
     kind = site.project.kinds[version.kind]
-    asset = site.project.assets.get(remake.base_name(version))
-    if kind.spec.is_external is True or (asset is not None and asset.spec.is_external):
+    looks_outside = kind.spec.is_external is True and not kind.collects
+    if is_external(site, version) and not looks_outside:
         return _proven(site, version)
     if version.partitions and all(fact[3] for fact in keys_of(version).values()):
         return _by_partition(site, version, settings=settings, variables=variables)
-    run = runs.by_id(site.catalog.rows, version.run)
-    if run is None or not site.files.has(run.bundle):
-        raise UnknownVersion(f"the source that made {version.ref} was not stored", known=f"its run was {version.run}")
+    stored_source = _source(site, version)
     then = machine.recorded(site.files, version.record)
     told = _variables(then, variables or {})
     with tempfile.TemporaryDirectory(prefix="again-", dir=site.home) as name:
         folder = Path(name)
-        source = bundle.unpacked(site.files, run.bundle, folder)
+        source = bundle.unpacked(site.files, stored_source, folder)
         request = _request(site, version, source, dict(settings or {}))
         result = _made(site, version, request, told, folder)
         found = _judged(version, then, result)
+        if looks_outside and found.verdict != "bit-equal":
+            return _proven(site, version, first=found.differences[0])
         if found.verdict != "differs" or any(not each.startswith(HARDWARE) for each in found.conditions):
             return found
         watched = _made(site, version, {**request, "watch": True}, told, folder)
@@ -105,6 +105,32 @@ def reproduce(
     return Reproduction(
         version.ref, "differs", found.content, found.again, found.differences, (*found.conditions, *why)
     )
+
+
+def made_again(site: Site, version: Version, folder: Path) -> None:
+    """Make a version again in a child process; bytes that the store does not have are in `folder / "files"` then.
+
+    Raises:
+        UnknownVersion, NotReproduced, CorruptFile: as `reproduce`.
+    """
+    source = bundle.unpacked(site.files, _source(site, version), folder)
+    then = machine.recorded(site.files, version.record)
+    _made(site, version, _request(site, version, source, {}), _variables(then, {}), folder)
+
+
+def is_external(site: Site, version: Version) -> bool:
+    """Say whether what a version is made of came from outside, which cannot be asked again."""
+    asset = site.project.assets.get(remake.base_name(version))
+    is_always = site.project.kinds[version.kind].spec.is_external is True
+    return is_always or (asset is not None and bool(asset.spec.is_external))
+
+
+def _source(site: Site, version: Version) -> str:
+    """Return the digest of the stored source that made a version."""
+    run = runs.by_id(site.catalog.rows, version.run)
+    if run is None or not site.files.has(run.bundle):
+        raise UnknownVersion(f"the source that made {version.ref} was not stored", known=f"its run was {version.run}")
+    return run.bundle
 
 
 def _by_partition(site: Site, version: Version, **how: Any) -> Reproduction:
@@ -120,10 +146,12 @@ def _by_partition(site: Site, version: Version, **how: Any) -> Reproduction:
     return Reproduction(version.ref, verdict, version.content, again, tuple(differences), tuple(conditions))
 
 
-def _proven(site: Site, version: Version) -> Reproduction:
+def _proven(site: Site, version: Version, *, first: str = "") -> Reproduction:
     for each in stored.digests(version.tables, version.files):
         site.files.verify(each)
     note = "what it depends on outside of the catalog cannot be asked again"
+    if first:
+        note = f"what it looked at has moved on; made again from that, it differs first at {first}"
     return Reproduction(version.ref, "proven by stored rows only", version.content, version.content, note=note)
 
 
