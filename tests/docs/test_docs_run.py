@@ -95,6 +95,8 @@ def _command(command: manual.Command, running: contextlib.ExitStack, place: str)
         assert re.search(rf"^{words[0]}:", (manual.ROOT / "Makefile").read_text(), re.M), f"{place}: no such target"
     elif program == "pip":
         assert words[0] == "install" and (manual.ROOT / "pyproject.toml").exists()
+    elif program == "git":
+        subprocess.run([program, *words], check=True)
     elif program == "curl":
         _check(command, _asked(words), place)
     elif program == "oito" and words[-1] == "&":

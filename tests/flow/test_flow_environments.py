@@ -19,7 +19,7 @@ from oito.flow.plan import Planner
 from oito.flow.project import load as load_project
 from oito.settings import branch_environment, git_branch, load
 from oito.workspace import Workspace
-from tiny import CHAIN, KINDS_AND_MORE, Tiny
+from tiny import CHAIN, KINDS_AND_MORE, WATCHED, Tiny
 
 
 class Repository:
@@ -286,3 +286,15 @@ def test_environments_whose_names_look_alike_keep_apart(tiny: Tiny) -> None:
     for name in ("a/b", "a_b"):
         tiny.run(environment=name)
     assert sorted(path.name for path in (tiny.root / ".oito" / "online").glob("*.db")) == ["a%2Fb.db", "a_b.db"]
+
+
+def test_a_branch_reads_verdicts_on_what_is_production_s_own_and_judges_what_it_made_itself(tiny: Tiny) -> None:
+    tiny.write(WATCHED).run()
+    release.release(tiny.site(), "production")
+    tiny.run(environment="production")
+    tiny.ran()
+    assert tiny.states("branch") == dict.fromkeys(("orders", "cleaned", "total", "size", "watch"), "fresh")
+    assert tiny.plan("branch")["watch"].note == "reads production's"
+    tiny.edit("> 0", "> 5")
+    tiny.run(environment="branch")
+    assert tiny.version("watch", "branch").id != tiny.version("watch", "production").id
