@@ -178,17 +178,20 @@ def _made_again(site: Site, version: Version, wanted: Sequence[str]) -> str:
     if reproduction.is_external(site, version):
         return "what the outside world, or people, said then cannot be asked again"
     with tempfile.TemporaryDirectory(prefix="again-", dir=site.home) as name:
+        problem = ""
         try:
             reproduction.made_again(site, version, Path(name))
-        except OitoError as error:
-            return error.what
+        except OitoError as error:  # it may have been made, and then not compared with bytes that are gone
+            problem = error.what
         scratch = Files(Path(name) / "files")
+        problem = problem if not any(scratch.digests()) else ""
         for digest in wanted:
             if scratch.has(digest):
                 _take(site.files, scratch, digest)
     files = Files(site.files.root)
     few = [each for each in wanted if not _is_sound(files, each)]
-    return f"made again, {len(few)} of its files have other bytes than they had" if few else ""
+    other = f"made again, {len(few)} of its files have other bytes than they had"
+    return (problem or other) if few else ""
 
 
 def _forgotten(site: Site, digest: str, needers: Sequence[str]) -> Mended | None:
