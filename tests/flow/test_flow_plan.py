@@ -199,7 +199,7 @@ def rates(orders: pl.DataFrame) -> pl.DataFrame:
         tiny.plan()
     assert told.value.what == "rates reads rates.csv, which is not there"
     tiny.write("x", "rates.csv/inner")  # a folder stands for the files in it
-    assert [(each.section, each.name) for each in tiny.plan()["rates"].causes][0] == ("file", "rates.csv")
+    assert next((each.section, each.name) for each in tiny.plan()["rates"].causes) == ("file", "rates.csv")
 
 
 def test_a_global_without_canonical_form_is_an_error_at_plan_time(tiny: Tiny) -> None:
@@ -410,3 +410,64 @@ def test_a_damaged_catalog_says_so(tiny: Tiny) -> None:
     assert told.value.what == "the catalog is damaged: file is not a database"
     assert told.value.next == "oito repair, or restore the file from a backup"
     shutil.rmtree(path.parent)
+
+
+def _layers(tiny: Tiny, text: str) -> None:
+    tiny.write(HEAD + text)
+    tiny.tell(id=[1], n=[1])
+    tiny.run(environment="production")
+    assert set(tiny.states("production").values()) == {"fresh"}
+    tiny.ran()
+
+
+SOURCE = """
+@oito.source(key="id")
+def start(since):
+    ran("start")
+    return outside()
+"""
+
+
+def test_a_diamond_waits_for_both_sides_and_runs_once(tiny: Tiny) -> None:
+    side = "@oito.dataset\ndef {0}(start: pl.DataFrame): ran('{0}'); return start.with_columns(n=pl.col('n') * {1})\n"
+    bottom = "@oito.dataset\ndef bottom(left: pl.DataFrame, right: pl.DataFrame): ran('bottom'); return pl.concat([left, right])\n"
+    _layers(tiny, SOURCE + side.format("left", 2) + side.format("right", 0) + bottom)
+    tiny.edit("* 2", "* 3")
+    assert tiny.states("production") == {"start": "fresh", "left": "stale", "right": "fresh", "bottom": "waiting"}
+    tiny.run(environment="production")
+    assert tiny.ran() == ["left", "bottom"]
+    tiny.tell(id=[1], n=[5])
+    tiny.run(environment="production")
+    assert tiny.ran() == ["start", "left", "right", "bottom"]  # the right side gives 0 again, the left one does not
+    assert tiny.version("right", "production").content == tiny.version("right", "production").content
+
+
+def test_a_fan_out_of_five_hundred_reruns_the_one_that_changed(tiny: Tiny) -> None:
+    text = "".join(
+        f"@oito.dataset\ndef f{n}(start: pl.DataFrame): ran('f{n}'); return start.select(n=pl.lit({n + 1000}))\n"
+        for n in range(500)
+    )
+    total = (
+        f"@oito.dataset\ndef total({', '.join(f'f{n}: pl.DataFrame' for n in range(500))}): ran('total'); return f0\n"
+    )
+    _layers(tiny, SOURCE + text + total)
+    tiny.edit("pl.lit(1321)", "pl.lit(7)")
+    states = tiny.states("production")
+    assert {name for name, state in states.items() if state != "fresh"} == {"f321", "total"}
+    tiny.run(environment="production")
+    assert tiny.ran() == ["f321", "total"]
+
+
+def test_a_chain_of_three_hundred_stops_where_nothing_changes(tiny: Tiny) -> None:
+    text = SOURCE + "".join(
+        f"@oito.dataset\ndef c{n}({f'c{n - 1}' if n else 'start'}: pl.DataFrame): ran('c{n}'); return pl.DataFrame({{'n': [{n + 1000}]}})\n"
+        for n in range(300)
+    )
+    _layers(tiny, text)
+    tiny.edit("[1150]", "[999]")
+    entries = tiny.plan("production")
+    assert [name for name, entry in entries.items() if entry.state == "stale"] == ["c150"]
+    assert {entries[f"c{n}"].state for n in range(151, 300)} == {"waiting"}
+    assert entries["c299"].reason == "after c298"
+    tiny.run(environment="production")
+    assert tiny.ran() == ["c150", "c151"]  # which gives what it gave before

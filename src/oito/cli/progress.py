@@ -4,6 +4,11 @@ import sys
 
 
 def tell(asset: str, text: str) -> None:
-    """Print one line of progress where a person sees it and a pipe does not."""
+    """Print one line of progress where a person sees it and a pipe does not.
+
+    Of partitions, the whole tells how many are done; of each, only what went wrong is a line of its own.
+    """
+    if "[" in asset and text.split()[0] in {"running", "made", "reused", "unchanged"}:
+        return
     sys.stderr.write(f"  {asset:<24} {text}\n")
     sys.stderr.flush()

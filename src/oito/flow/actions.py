@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from oito.catalog import approvals, versions
-from oito.catalog.records import Version
+from oito.catalog.records import Step, Version
 from oito.errors import BadInput, NotReproduced
 from oito.flow import pages, released, runner
 from oito.flow.action import action
@@ -15,6 +17,7 @@ from oito.flow.site import Site
 from oito.settings import SETTINGS, Settings
 from oito.show import Badge, Block, Cell, Facts, Link, Page, Table, Text
 
+FOLDED = 8  # partitions of an asset that are shown one by one
 SECRET = frozenset({"token"})
 
 
@@ -203,22 +206,39 @@ def settings_page(given: Settings) -> Page:
 
 def _outcome(site: Site, outcome: runner.Outcome) -> Page:
     known = versions.by_ids(site.catalog.rows, [step.version for step in outcome.steps if step.version])
+    refs = {step.version: known[step.version].ref for step in outcome.steps if step.version in known}
     rows: list[list[Cell]] = [
-        [s.asset, Badge(s.state, pages.STEP_TONES.get(s.state, "plain")), _ref(known, s.version), s.seconds, s.cause]
-        for s in outcome.steps
+        [name, Badge(s.state, pages.STEP_TONES.get(s.state, "plain")), _ref(known, s.version), seconds, s.cause]
+        for name, seconds, s in _folded(outcome.steps)
     ]
     table = Table(
         ["asset", "state", "version", "seconds", "why"], rows, empty="nothing to do: everything is up to date"
     )
     data = {
         "run": outcome.run, "environment": outcome.environment,
-        "steps": [{"asset": s.asset, "state": s.state, "version": r[2].text if isinstance(r[2], Link) else None, "seconds": s.seconds,
-                   "cause": s.cause} for s, r in zip(outcome.steps, rows, strict=True)],
+        "steps": [{"asset": s.asset, "state": s.state, "version": refs.get(s.version or 0), "seconds": s.seconds, "cause": s.cause}
+                  for s in outcome.steps],
         "errors": {name: error.data() for name, error in outcome.errors.items()},
     }  # fmt: skip
     outcome.raise_first()
     done = sum(step.state in {"made", "reused"} for step in outcome.steps)
     return Page(f"{done} made" if done else "nothing to do", [table], data)
+
+
+def _folded(steps: Sequence[Step]) -> list[tuple[str, float, Step]]:
+    """Return (name, seconds, step), many partitions of an asset that ended alike as one row."""
+    alike: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        name, bracket, _ = step.asset.partition("[")
+        alike.setdefault((name if bracket else step.asset, step.state if bracket else ""), []).append(step)
+    found = []
+    for (name, _), group in alike.items():
+        if len(group) <= FOLDED:
+            found += [(step.asset, step.seconds, step) for step in group]
+        else:
+            whole = replace(group[0], version=None, cause="")
+            found.append((f"{name}[{len(group)} partitions]", sum(step.seconds for step in group), whole))
+    return found
 
 
 def _ref(known: dict[int, Version], identity: int | None) -> Cell:

@@ -16,15 +16,25 @@ def order(arrows: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
         ([], ['a', 'b'])
     """
     left = {name: [need for need in dict.fromkeys(needs) if need in arrows] for name, needs in arrows.items()}
+    below: dict[str, list[str]] = {name: [] for name in left}
+    for name, needs in left.items():
+        for need in needs:
+            below[need].append(name)
+    places = {name: place for place, name in enumerate(left)}
+    open_needs = {name: len(needs) for name, needs in left.items()}
     done: dict[str, None] = {}
-    while left:
-        ready = [name for name, needs in left.items() if all(need in done for need in needs)]
-        if not ready:
-            return list(done), _ring(left, done)
+    ready = [name for name, count in open_needs.items() if not count]
+    while ready:  # layer by layer, each in the order of the names
+        done.update(dict.fromkeys(ready))
+        freed = []
         for name in ready:
-            done[name] = None
             del left[name]
-    return list(done), []
+            for other in below[name]:
+                open_needs[other] -= 1
+                if not open_needs[other]:
+                    freed.append(other)
+        ready = sorted(freed, key=places.__getitem__)
+    return list(done), _ring(left, done) if left else []
 
 
 def _ring(left: Mapping[str, Sequence[str]], done: Mapping[str, None]) -> list[str]:

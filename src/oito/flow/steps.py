@@ -21,6 +21,8 @@ from oito.flow.project import Asset
 from oito.flow.site import Context, Site
 from oito.flow.turns import Turn, Way
 
+TOLD_TIMES = 20  # how often a backfill says how far it is
+
 
 class Steps:
     """The ways of one pass; `start` sends a partition on its way."""
@@ -82,8 +84,8 @@ class Steps:
         told = 0
         while not all(each.is_over for each in turns):
             over = sum(each.is_over for each in turns)
-            if over != told:
-                told = over
+            if over * TOLD_TIMES // len(turns) != told:
+                told = over * TOLD_TIMES // len(turns)
                 self.site.tell(turn.name, f"{over} of {len(turns)} partitions")
             yield None
         failures = [each for each in turns if each.error is not None]
