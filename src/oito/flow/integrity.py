@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oito.catalog import environments, events, freed, versions
+from oito.catalog.lineage import PARTITION
 from oito.catalog.records import Version
 from oito.errors import StorageError
 from oito.flow import machine, retention, stored, upkeep
 from oito.flow.action import action
-from oito.flow.keyed import PARTITION
 from oito.flow.site import Site
 from oito.flow.upkeep import Problem
 from oito.show import Block, Cell, Page, Table, Text
