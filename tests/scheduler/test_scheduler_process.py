@@ -21,6 +21,9 @@ import pytest
 from oito.catalog import runs, ticks
 from oito.catalog.catalog import Catalog
 from oito.clock import RealClock
+from oito.errors import CatalogBusy
+from oito.scheduler import service
+from oito.scheduler.loop import Scheduler
 from oito.workspace import Workspace
 
 PROJECT = """
@@ -228,4 +231,28 @@ def assert_whole(folder: Path) -> None:
     assert rows.read("SELECT 1 FROM run WHERE state = 'running'") == []
     for row in rows.read("SELECT digest FROM file"):
         workspace.files.verify(row["digest"])
+    workspace.close()
+
+
+def test_a_turn_that_goes_wrong_is_told_and_the_next_one_comes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(service, "PAUSE_S", 0.01)
+    wrong: list[Exception] = [ZeroDivisionError("a fault of ours"), CatalogBusy("another process is writing")]
+    turn = Scheduler.turn
+
+    def turned(self: Scheduler) -> float:
+        if wrong:
+            raise wrong.pop()
+        return turn(self)
+
+    monkeypatch.setattr(Scheduler, "turn", turned)
+    before = signal.getsignal(signal.SIGTERM)
+    workspace = Workspace(folder)
+    with service.Service(workspace):
+        soon(lambda: ticks.leader(workspace.catalog.rows))
+    assert signal.getsignal(signal.SIGTERM) == before
+    told = capfd.readouterr()
+    assert "CatalogBusy: another process is writing" in told.out and "ZeroDivisionError: a fault of ours" in told.err
+    assert ticks.leader(workspace.catalog.rows) is None, "who stops leaves the office"
     workspace.close()

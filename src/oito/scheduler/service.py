@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from oito.catalog.catalog import Catalog
 from oito.clock import text
@@ -37,12 +38,13 @@ class Service:
         catalog = Catalog(settings.home_folder, workspace.clock, who="scheduler", protected=tuple(settings.protected))
         self._catalog = catalog
         self._scheduler = Scheduler(catalog, settings, workspace.root, given=given, say=self._say)
+        self._before: Any = None  # what SIGTERM did
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="oito-scheduler", daemon=True)
 
     def __enter__(self) -> Service:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _terminate)
+            self._before = signal.signal(signal.SIGTERM, _terminate)
         self._thread.start()
         return self
 
@@ -51,32 +53,33 @@ class Service:
     ) -> None:
         self._over.set()
         self._thread.join(children.GRACE_S + 2 * PAUSE_S)
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
 
     def _work(self) -> None:
         try:
             while not self._over.is_set():
-                seen = self._catalog.rows.foreign_changes()
-                self._rest(self._turned(), seen)
+                if not self._went_well(self._round):
+                    self._over.wait(PAUSE_S)
         finally:
-            self._tried(self._scheduler.close)
+            self._went_well(self._scheduler.close)
             self._catalog.close()
 
-    def _turned(self) -> float:
-        found = self._tried(self._scheduler.turn)
-        return PAUSE_S if found is None else found
+    def _round(self) -> None:
+        seen = self._catalog.rows.foreign_changes()
+        self._rest(self._scheduler.turn(), seen)
 
-    def _tried(self, act: object) -> float | None:
+    def _went_well(self, act: Callable[[], None]) -> bool:
         """Do one thing of the scheduler; what goes wrong is told, and the scheduler goes on."""
-        assert callable(act)
         try:
-            found: float | None = act()
+            act()
         except OitoError as error:
             self._say(f"{type(error).__name__}: {error}")
         except Exception:  # a fault of ours must not end every schedule
             traceback.print_exc()
         else:
-            return found
-        return None
+            return True
+        return False
 
     def _rest(self, seconds: float, seen: int) -> None:
         """Wait until something may be due, another process has changed something, or a run has ended."""
