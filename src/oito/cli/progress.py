@@ -8,7 +8,7 @@ def tell(asset: str, text: str) -> None:
 
     Of partitions, the whole tells how many are done; of each, only what went wrong is a line of its own.
     """
-    if "[" in asset and text.split()[0] in {"running", "made", "reused", "unchanged"}:
+    if "[" in asset and not text.startswith(("failed", "broken", "attempt", "another")):
         return
     sys.stderr.write(f"  {asset:<24} {text}\n")
     sys.stderr.flush()
