@@ -266,11 +266,11 @@ print(hashed.hexdigest())
 """
 
 
-def test_another_process_with_another_order_of_sets_writes_the_same_bytes() -> None:
+def test_another_process_with_another_order_of_sets_and_other_threads_writes_the_same_bytes() -> None:
     digests = {
         subprocess.run(
             [sys.executable, "-c", _FIT],
-            env={"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            env={"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": seed, "OPENBLAS_NUM_THREADS": seed},
             capture_output=True,
             check=True,
             text=True,

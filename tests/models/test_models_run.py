@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sklearn.ensemble import StackingRegressor
+from sklearn.linear_model import Ridge
 
 from oito import settings
 from oito.catalog.catalog import Catalog
@@ -16,7 +18,7 @@ from oito.errors import BadInput, DeclarationError, OitoError, StepFailed
 from oito.flow.project import load
 from oito.flow.site import Site
 from oito.flow.space import Choice, Float
-from oito.models import panels
+from oito.models import estimators, panels
 from oito.models.design import Design
 from oito.storage.files import Files
 
@@ -92,6 +94,12 @@ def test_params_build_a_new_estimator_each_time(tmp_path: Path) -> None:
         design.build({"strenght": 2.0})
     assert caught.value.what == "lateness has no parameter 'strenght'"
     assert caught.value.next == "did you mean 'strength'?"
+
+
+def test_an_estimator_that_predicts_only_once_it_is_fitted_is_one() -> None:
+    stack = StackingRegressor([("line", Ridge())])
+    assert not hasattr(stack, "predict")
+    estimators.check(stack, task="regression", name="stacked", place="project.py:1")
 
 
 def test_the_rivals_are_those_declared_weakest_first(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def check(estimator: Any, *, task: str, name: str, place: str) -> None:
         DeclarationError: it lacks `fit`, or `predict` (for a classification `predict_proba` serves, too).
     """
     wanted = ["fit", "predict"] if task == "regression" else ["fit", "predict_proba"]
-    lacking = [verb for verb in wanted if not callable(getattr(estimator, verb, None))]
-    if lacking == ["predict_proba"] and callable(getattr(estimator, "predict", None)):
+    lacking = [verb for verb in wanted if not _has(estimator, verb)]
+    if lacking == ["predict_proba"] and _has(estimator, "predict"):
         return
     if lacking:
         given = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
@@ -55,6 +55,11 @@ def check(estimator: Any, *, task: str, name: str, place: str) -> None:
             known=f"a {task} needs {' and '.join(wanted)}",
             next=next,
         )
+
+
+def _has(estimator: Any, verb: str) -> bool:
+    """Say whether it has a method; of some, such as a stack, only the class has it until they are fitted."""
+    return callable(getattr(estimator, verb, None)) or callable(getattr(type(estimator), verb, None))
 
 
 def _word(task: str) -> str:
