@@ -47,7 +47,7 @@ class Walk:
         self._queue: deque[Callable[[], None]] = deque()
         self._scope = Scope("", "", {}, None)
         self._classes: dict[str, type] = {}  # own classes read so far
-        self._annotated_as: dict[str, str] = {}  # own functions read so far, by the digest of their annotations
+        self._functions: dict[str, Definition] = {}  # trees of the own functions read so far
         self._looks_below = self._reads_annotations = False
 
     def start(self, fn: object) -> None:
@@ -58,7 +58,8 @@ class Walk:
         while self._queue:
             self._queue.popleft()()
         if self._reads_annotations:
-            self.reached.code.update({f"{symbol}.<annotations>": key for symbol, key in self._annotated_as.items()})
+            written = {f"{symbol}.<annotations>": annotations_digest(node) for symbol, node in self._functions.items()}
+            self.reached.code.update(written)
 
     # Tokens: what stands for a function, class or module inside the form of a value.
 
@@ -126,7 +127,7 @@ class Walk:
         else:
             self.reached.code[symbol] = function_digest(node, drops=self._scope.declares)
             line = node.lineno
-            self._annotated_as[symbol] = annotations_digest(node)
+            self._functions[symbol] = node
             self._readings(node, uses_of(fn.__code__))
             self._written_around(node)
         self.reached.places[symbol] = (fn.__code__.co_filename, line)
