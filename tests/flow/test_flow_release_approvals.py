@@ -63,6 +63,9 @@ def test_any_change_makes_people_be_asked_again(tiny: Tiny) -> None:
     assert release.proposal(as_(tiny, "ana"), "production").digest != first
     with pytest.raises(ApprovalMissing):
         release.release(as_(tiny, "ana"), "production")
+    page = releasing.diff(as_(tiny, "ana"), "production")
+    titles = [getattr(block, "title", "") for block in page.blocks]
+    assert "Approvals of another proposal, which do not count" in titles and "Approvals" not in titles
     tiny.edit("  # a comment makes nothing again, and is another source", "")
     assert release.proposal(as_(tiny, "ana"), "production").digest == first
     tiny.edit("> 0", "> 5")

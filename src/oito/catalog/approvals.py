@@ -34,6 +34,16 @@ def approvals(database: Database, environment: str, proposal: str) -> list[Appro
     return [Approval(**dict(row)) for row in rows]
 
 
+def of_others(database: Database, environment: str, proposal: str, *, since: str) -> list[Approval]:
+    """Return who approved another proposal since a moment: those who may wonder why their yes does not count any more."""
+    rows = database.read(
+        "SELECT environment, proposal, who, at, note FROM approval"
+        " WHERE environment = ? AND proposal != ? AND at > ? ORDER BY id",
+        environment, proposal, since,
+    )  # fmt: skip
+    return [Approval(**dict(row)) for row in rows]
+
+
 def accept(change: Transaction, environment: str, *, fingerprint: str, asset: str, version: int, reason: str) -> None:
     """Let a version stand in an environment although its asset has another fingerprint by now."""
     change.run(

@@ -40,12 +40,14 @@ def diff(site: Site, target: str = "production") -> Page:
         ("asked for", asked.text or "nobody's approval"),
     ]
     if asked.text:
-        facts.append(("missing", Badge(missing, "warn") if missing else Badge("nobody", "good")))
+        state = Badge("waits", "warn") if missing else Badge("agreed", "good")
+        facts += [("missing", missing or "nobody"), ("state", state)]
     blocks: list[Block] = [
         Facts(facts),
         Table(["asset", target, site.environment, "change"], rows, empty=f"{target} has all of it already"),
         *_figures(site, target, proposed.changes),
         *_approved([vars(each) for each in given]),
+        *_overtaken(site, proposed),
     ]
     if asked.text:
         values = {"target": target, "proposal": proposed.digest[:12]}
@@ -152,11 +154,7 @@ def environments_page(site: Site, *, at: str = "") -> Page:
     assets = list(dict.fromkeys([*site.project.assets, *(a for each in maps.values() for a in each)]))
     cells: list[list[Cell]] = [[_asset(a), *(_version(known.get(maps[n].get(a, 0))) for n in names)] for a in assets]
     table = Table(["asset", *names], cells)
-    shown = Table(
-        ["environment", "assets", "reads the rest from"],
-        [[Link(n, f"/environments/{n}"), len(maps[n]), _base(site, n)] for n in names],
-        empty="nothing was made yet: oito run",
-    )
+    shown = Facts([(n, Link(_count(len(maps[n]), _base(site, n)), f"/environments/{n}")) for n in names])
     data = {name: {asset: known[v].ref for asset, v in each.items()} for name, each in maps.items()}
     return Page("Environments" + (f" at {at}" if at else ""), [shown, table], {"environments": data, "next": None})
 
@@ -184,6 +182,7 @@ def environment_page(site: Site, name: str = "production", *, at: str = "") -> P
     facts: list[tuple[str, Cell]] = [("environment", name), ("at", at or "now"), ("assets", len(moves))]
     facts += [("release", _by(each)) for each in standing]
     facts += [("reads the rest from", base)] if (base := _base(site, name)) else []
+    facts += [("a release would", Link(f"change {name}", f"/diff/{name}"))] if name != site.environment else []
     data = {
         "environment": name, "at": at or None, "release": standing[0].number if standing else None,
         "assets": [
@@ -236,6 +235,15 @@ def _approved(given: Sequence[Mapping[str, Any]]) -> list[Block]:
     return [Table(["who", "at", "note"], rows, title="Approvals")] if rows else []
 
 
+def _overtaken(site: Site, proposed: Proposal) -> list[Block]:
+    """Return the approvals since the last release that were of something else, and so do not count."""
+    last = release.current_release_of(site.catalog, proposed.target)
+    found = approvals.of_others(site.catalog.rows, proposed.target, proposed.digest, since=last.at if last else "")
+    rows: list[list[Cell]] = [[each.who, each.at, each.note, each.proposal[:12]] for each in found]
+    title = "Approvals of another proposal, which do not count"
+    return [Table(["who", "at", "note", "proposal"], rows, title=title)] if rows else []
+
+
 def _missing(site: Site, proposed: Proposal, given: Sequence[Approval]) -> str:
     """Say who is missing for anybody to release it; who that will be is not known yet."""
     return rule(site.settings, proposed.target).missing(given, releaser="the releaser") or "nobody"
@@ -247,6 +255,12 @@ def _when(at: str) -> str:
 
 def _base(site: Site, environment: str) -> str:
     return "" if environment == site.catalog.base else site.catalog.base
+
+
+def _count(assets: int, base: str) -> str:
+    """Return in words how many assets are an environment's own."""
+    own = f"{assets} {'asset' if assets == 1 else 'assets'}"
+    return f"{own} of its own, the rest is {base}'s" if base else own
 
 
 def _by(made: Release | None) -> Cell:
