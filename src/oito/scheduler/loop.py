@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ from oito.catalog.ticks import Tick
 from oito.clock import moment, text, uptime
 from oito.flow import triggers
 from oito.flow.reach import Reach
-from oito.flow.schedule import Due, Missed, Schedule, due, schedules, targets, told, why
+from oito.flow.schedule import targets, told, why
 from oito.flow.triggers import Standing
 from oito.scheduler import children, outcome
 from oito.scheduler.children import Child
+from oito.scheduler.diary import Diary
 from oito.scheduler.office import BEAT_S, Deposed, Office
 from oito.scheduler.outcome import Outcome
 from oito.settings import Settings
 
-BACK_S = 5.0  # a clock that is further behind than this was set back
 TIDY_S = 3600.0
 BIRTH_S = 300.0  # an earlier leader's process without a run by then is another one of the same number
 
@@ -59,6 +59,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.office = Office(self.catalog, monotonic=self.monotonic)
+        self._diary = Diary(self.office, self.settings)
         self._children: dict[str, Child] = {}
         self._standing: dict[str, Standing] = {}
         self._tidied_at: float | None = None
@@ -73,8 +74,8 @@ class Scheduler:
             standing = self._known()
             self._settle(standing)
             for each in standing.values():
-                self._write_down(each)
-                self._answer(each)
+                self._diary.write_down(each)
+                self._diary.answer(each)
             self._start(standing)
             self._tidy()
             return self._next_s(standing)
@@ -92,11 +93,6 @@ class Scheduler:
         except Deposed:
             pass
 
-    @property
-    def at_work(self) -> bool:
-        """Whether a run is at work that this process has started."""
-        return bool(self._children)
-
     def has_ended(self) -> bool:
         """Say whether a process has ended that was not looked after yet."""
         return any(child.code is not None for child in self._children.values())
@@ -110,85 +106,6 @@ class Scheduler:
                 if found is not None:
                     self._standing[name] = found
         return {name: each for name, each in self._standing.items() if name in newest}
-
-    # What is due ------------------------------------------------------------------------------------------------------
-
-    def _schedules(self, standing: Standing) -> dict[str, Schedule]:
-        return schedules(standing.known, zone=self.settings.timezone)
-
-    def _write_down(self, standing: Standing) -> None:
-        """Write down each tick that became due since the last turn, once, with what becomes of it."""
-        environment, now = standing.environment, self.catalog.clock.now()
-        found, reached = self._schedules(standing), ticks.reached(self.catalog.rows, environment)
-        gone = [name for name in reached if name not in found]
-        opened = {
-            tick.asset: tick for tick in reversed(ticks.opened(self.catalog.rows)) if tick.environment == environment
-        }
-        changes: list[tuple[str, datetime, list[Due]]] = []
-        for name, schedule in found.items():
-            before = reached.get(name)
-            if before is None or before[0] != schedule.text:
-                changes.append((name, min(moment(standing.release.at), now), []))
-                continue
-            at = moment(before[1])
-            if (at - now).total_seconds() > BACK_S:
-                changes.append((name, now, []))
-                continue
-            dues = self._dues(standing, name, schedule, at, now, opened.get(name))
-            if dues:
-                changes.append((name, dues[-1].at, dues))
-        if not changes and not gone:
-            return
-        with self.office.change() as change:
-            ticks.unschedule(change.rows, environment, gone)
-            for name, at, dues in changes:
-                if name in reached and moment(reached[name][1]) > at and reached[name][0] == found[name].text:
-                    change.event("clock set back", name, environment=environment, before=reached[name][1], now=text(at))
-                for each in dues:
-                    self._add(change, standing, name, found[name], each, opened.get(name))
-                ticks.reach(change.rows, environment, name, schedule=found[name].text, at=text(at))
-
-    def _dues(
-        self, standing: Standing, name: str, schedule: Schedule, reached: datetime, now: datetime, opened: Tick | None
-    ) -> list[Due]:
-        is_busy = opened is not None and not _waits_again(opened)
-        return due(
-            schedule, reached, now, missed=self._missed(standing, name),
-            busy_since=moment(opened.due) if opened is not None and is_busy else None,
-        )  # fmt: skip
-
-    def _missed(self, standing: Standing, name: str) -> Missed:
-        policy: Missed = standing.known[name].get("missed") or self.settings.missed
-        return policy
-
-    def _add(
-        self, change: Change, standing: Standing, name: str, schedule: Schedule, each: Due, opened: Tick | None
-    ) -> None:
-        is_run = each.does == "run"
-        if is_run and opened is not None and _waits_again(opened) and self._missed(standing, name) != "all":
-            note = f"attempt {opened.attempts} failed; the tick of {told(each.at)} took over"
-            ticks.end(change.rows, opened.id, state="failed", at=change.at, note=note, error=opened.error)
-        ticks.add(
-            change.rows, standing.environment, name, due=text(each.at), first=text(each.first), count=each.count,
-            sort=schedule.text.split()[0], cause=schedule.text, state="waiting" if each.does == "run" else each.does,
-            note=each.note, ended="" if is_run else change.at,
-        )  # fmt: skip
-
-    def _answer(self, standing: Standing) -> None:
-        """Write down what inputs that moved and verdicts that ask call for, once nothing is under way there."""
-        rows, environment = self.catalog.rows, standing.environment
-        if any(tick.environment == environment and not _waits_again(tick) for tick in ticks.opened(rows)):
-            return
-        if not triggers.is_quiet(self.catalog, environment, now=uptime(), lease_s=self.settings.lease_s):
-            return
-        found = [call for call in triggers.calls(self.catalog, environment, standing.known)
-                 if not ticks.is_known(rows, environment, call.asset, call.due)]  # fmt: skip
-        if found:
-            with self.office.change() as change:
-                for call in found:
-                    ticks.add(change.rows, environment, call.asset, due=call.due, sort=call.sort, cause=call.cause)
-
-    # What runs --------------------------------------------------------------------------------------------------------
 
     def _start(self, standing: Mapping[str, Standing]) -> None:
         """Start one run per environment for the ticks whose turn it is, as far as there is room."""
@@ -305,12 +222,10 @@ class Scheduler:
             state: ticks.State = "ran" if found.state == "ran" else "failed"
             ticks.end(change.rows, tick.id, state=state, at=change.at, note=found.note, error=found.error)
 
-    # When to look again -----------------------------------------------------------------------------------------------
-
     def _next_s(self, standing: Mapping[str, Standing]) -> float:
         """Return how long nothing will be due, at most until the next sign of life."""
         now = self.catalog.clock.now()
-        moments = [each.after(now) for env in standing.values() for each in self._schedules(env).values()]
+        moments = [each.after(now) for env in standing.values() for each in self._diary.schedules(env).values()]
         moments += [moment(tick.not_before) for tick in ticks.opened(self.catalog.rows) if tick.not_before]
         ahead = [(at - now) / timedelta(seconds=1) for at in moments if at > now]
         return min([BEAT_S, *ahead])
@@ -324,11 +239,6 @@ class Scheduler:
 
     def _log(self, tick: Tick, attempt: int) -> Path:
         return self.catalog.folder / "scheduled" / f"{tick.id}-{attempt}.log"
-
-
-def _waits_again(tick: Tick) -> bool:
-    """Say whether a tick waits for another attempt; a newer tick of the same asset takes its place."""
-    return tick.state == "waiting" and tick.failures > 0
 
 
 def _firsts(waiting: Iterable[Tick]) -> list[Tick]:

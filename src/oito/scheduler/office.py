@@ -1,4 +1,4 @@
-"""One leader per store: who holds the office gives signs of life, who stands by watches them. What the leader does is loop.py's."""
+"""One leader per store: who holds the office gives signs of life, who stands by watches them. What the leader does is loop.py's work."""
 
 from __future__ import annotations
 
