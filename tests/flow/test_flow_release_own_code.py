@@ -11,7 +11,7 @@ import pytest
 from oito.catalog import environments, runs
 from oito.clock import VirtualClock, moment
 from oito.errors import DeclarationError, StepFailed
-from oito.flow.reach import Reach
+from oito.flow.reach import OWN, Reach
 from oito.workspace import Workspace
 
 PROJECT = """
@@ -149,6 +149,12 @@ def test_what_the_other_process_is_told_leaves_out_the_working_folder(tmp_path: 
         "PYTHONPATH": "/opt",
     }
     assert reach.variables({"PYTHONPATH": str(tmp_path)}) == {}
+
+
+def test_a_project_that_lies_where_oito_itself_is_developed_keeps_oito_in_reach() -> None:
+    home = OWN.parent / ".oito"
+    reach = Reach(home / "bundles" / "1", OWN.parent, home)
+    assert reach.path([str(OWN), str(OWN.parent), str(OWN.parent / "other")]) == [str(OWN)]
 
 
 def test_an_importer_that_offers_the_working_folder_is_not_listened_to(tmp_path: Path) -> None:

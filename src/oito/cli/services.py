@@ -83,15 +83,17 @@ def serve(workspace: Workspace, endpoint: str = "", *, port: int = 0, host: str 
     """
     from oito.endpoints import server, serving
     from oito.endpoints.loading import journal_folder
+    from oito.flow.reach import Reach
 
     settings = workspace.settings
     site = _site_to_serve(workspace)
     stand = serving.Stand(site, endpoint or serving.only_endpoint(site))
-    server.serve(
-        stand.load, folder=journal_folder(site, stand.endpoint), host=host, port=port or settings.serve_port,
-        check=stand.newer, token=settings.token or None, body_bytes=settings.max_body_bytes,
-        ready=lambda served, address, bound: _listening(served.version, site.environment, address, bound),
-    )  # fmt: skip
+    with Reach(site.home / "bundles", site.root, site.home).closed():  # only stored source answers, of any release
+        server.serve(
+            stand.load, folder=journal_folder(site, stand.endpoint), host=host, port=port or settings.serve_port,
+            check=stand.newer, token=settings.token or None, body_bytes=settings.max_body_bytes,
+            ready=lambda served, address, bound: _listening(served.version, site.environment, address, bound),
+        )  # fmt: skip
     return Page("stopped", [], {})
 
 

@@ -16,6 +16,9 @@ from oito.flow import loading
 from oito.flow.packages import in_site_folder
 
 
+OWN = Path(__file__).resolve().parents[2]  # where this package was imported from; a checkout may hold a project, too
+
+
 @dataclass(frozen=True)
 class Reach:
     """What stored source may reach: itself and what is installed, but nothing else of the folder that people work in.
@@ -74,7 +77,12 @@ class Reach:
         return any(self._is_out(Path(place).resolve()) for place in places)
 
     def _is_out(self, place: Path) -> bool:
-        if in_site_folder(place) or place.is_relative_to(self.code):
+        if (
+            in_site_folder(place)
+            or place.is_relative_to(self.code)
+            or place == OWN
+            or place.is_relative_to(OWN / "oito")
+        ):
             return False
         python = Path(sys.prefix)
         if python.is_relative_to(self.working) and place.is_relative_to(python):
