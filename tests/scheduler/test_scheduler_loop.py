@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clockwork import START, Killed, Known, Machine
-from oito.catalog import events, ticks
+from oito.catalog import events, ticks, versions
+from oito.catalog.records import NewVersion
 from oito.clock import VirtualClock
 from oito.scheduler.office import LEASE_S
 
@@ -324,3 +325,51 @@ def test_what_one_store_remembers_of_ended_ticks_is_bounded(machine: Machine, mo
     with machine.catalog.change() as change:
         ticks.forget_old(change.rows)
     assert [tick.due[11:13] for tick in machine.ticks()] == ["05", "06", "07", "08", "09"]
+
+
+def made(
+    machine: Machine, asset: str, content: str, *, of: int | None = None, record: dict[str, Any] | None = None
+) -> int:
+    """Let production point at a new version of an asset."""
+    new = NewVersion(
+        asset=asset, kind="dataset", fingerprint=f"{asset} {content}", definition="", content=content, parts={},
+        inputs=[("input", of)] if of else [], record=record or {},
+    )  # fmt: skip
+    with machine.catalog.change() as change:
+        identity = versions.insert(change.rows, new, at=change.at, environment="production", run="r-0")
+        change.move("production", asset, identity)
+    return identity
+
+
+def test_an_input_that_moved_runs_its_follower_once(machine: Machine) -> None:
+    machine.release({"orders": {"needs": []}, "total": {"needs": ["orders"], "after": "inputs"}})
+    made(machine, "total", "sum", of=made(machine, "orders", "old"))
+    leader = machine.led()
+    assert machine.ticks() == []
+    machine.advance(5)
+    made(machine, "orders", "new")
+    for _ in range(9):
+        leader.turn()
+        machine.advance(1)
+    assert [(tick.asset, tick.sort, tick.cause, tick.state) for tick in machine.ticks()] == [
+        ("total", "upstream", "orders moved to orders:v2", "ran")
+    ], "also when its run changed nothing: one move is one tick"
+
+
+def test_a_verdict_that_asks_waits_until_all_is_quiet_and_runs_what_it_asks_for_once(machine: Machine) -> None:
+    machine.release({"orders": {"needs": [], "every": "1h"}, "model": {"needs": ["orders"], "retries": 1}})
+    made(machine, "model", "weights")
+    machine.takes_s = lambda targets: 30.0
+    leader = machine.led()
+    machine.advance(HOUR)
+    leader.turn()
+    made(machine, "watch", "verdict", record={"asks": {"model": "retrain: it pays"}})
+    leader.turn()
+    assert machine.states() == ["running"], "the run that is at work may answer it"
+    for _ in range(20):
+        machine.advance(5)
+        leader.turn()
+    assert [(tick.asset, tick.sort, tick.cause, tick.state) for tick in machine.ticks()] == [
+        ("orders", "every", "every 1h", "ran"),
+        ("model", "verdict", "watch:v1 asks: retrain: it pays", "ran"),
+    ]
