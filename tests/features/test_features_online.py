@@ -300,3 +300,36 @@ def test_other_processes_read_whole_writes_while_one_writes(tmp_path: Path) -> N
     assert seen == sorted(seen)
     assert writer.wait() == 0
     online.close()
+
+
+def test_rows_written_afresh_replace_the_others_in_one_go(online: Online) -> None:
+    with_shares(online, [("UA", 5, 0.5), ("DL", 5, 0.6)])
+    online.write("record", shares([("UA", 3, 0.3)]), entity=["carrier"], time="at", afresh=True)
+    assert (share(online, "UA", 9), share(online, "DL", 9)) == (0.3, None)
+    assert online.newest("record") == hour(3)
+
+
+def test_views_that_were_left_stand_for_a_while_and_then_go(online: Online) -> None:
+    for name in ("record:a", "record:b", "records:a"):
+        online.declare(name, [("share", pl.Float64)])
+    assert online.leave("record:", but="record:b", now_s=1_000, keep_s=600) == []
+    assert online.leave("record:", but="record:b", now_s=1_600, keep_s=600) == []
+    assert online.has("record:a")
+    assert online.leave("record:", but="record:b", now_s=1_601, keep_s=600) == ["record:a"]
+    assert (online.has("record:a"), online.has("record:b"), online.has("records:a")) == (False, True, True)
+    online.leave("record:", but="record:c", now_s=2_000, keep_s=600)
+    online.leave("record:", but="record:b", now_s=2_500, keep_s=600)  # a rollback came back to it
+    assert online.leave("record:", but="record:b", now_s=9_000, keep_s=600) == []
+
+
+def test_a_store_of_the_first_format_is_read_on(tmp_path: Path) -> None:
+    older = Database(tmp_path / "o.db")
+    with older.write() as transaction:
+        transaction.run(
+            "CREATE TABLE view (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, layout TEXT NOT NULL, newest_us INTEGER)"
+        )
+        transaction.run("PRAGMA user_version = 1")
+    older.close()
+    store = with_shares(Online(tmp_path / "o.db"), [("UA", 1, 0.1)])
+    assert share(store, "UA", 2) == 0.1
+    store.close()
