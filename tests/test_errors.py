@@ -45,6 +45,7 @@ TABLE: dict[str, tuple[type[Exception], int, int, bool]] = {
     "StepTimeout": (RuntimeError, 500, 6, True),
     "MemoryExceeded": (RuntimeError, 500, 6, False),
     "WorkerDied": (RuntimeError, 500, 6, True),
+    "PartitionsFailed": (RuntimeError, 500, 6, False),
     "StepBlocked": (RuntimeError, 500, 6, False),
     "NotReproduced": (RuntimeError, 500, 6, False),
     "Overloaded": (RuntimeError, 503, 6, True),

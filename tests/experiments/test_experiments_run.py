@@ -16,7 +16,7 @@ import pytest
 from oito.catalog import versions
 from oito.catalog.records import Version
 from oito.errors import BadInput, CorruptFile, DataError, StepFailed, StepTimeout
-from oito.flow import runner
+from oito.flow import commits, runner
 from oito.flow.site import Site
 
 Open = Callable[..., Site]
@@ -111,7 +111,7 @@ def test_a_regression_is_judged_by_its_own_figures(opened: Open) -> None:
     assert metrics["rmse"] < 20 and metrics["r2"] > 0.2 and "roc_auc" not in metrics
     assert version.record["metric"] == "rmse" and not version.record["greater_is_better"]
     assert version.record["split"]["test"] == pytest.approx(version.record["frame"]["rows"] * 0.2, abs=1)
-    gate = runner.gates(site, version)[0]
+    gate = commits.gates(site, version)[0]
     assert gate.name == "rmse at most 13" and gate.passed == (metrics["rmse"] <= 13)
     assert site.read(version).predict([{"weight": 4.0, "city": "Rio", "van_hours": None}]).shape == (1,)
 

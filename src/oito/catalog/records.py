@@ -1,8 +1,27 @@
 """The nouns of the catalog as frozen records. How they are kept is the other files' work."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+
+class _Plain:
+    """A field of plain data that may be given as JSON text: it is read when it is first looked at, which most never are."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            raise AttributeError(self._name)  # so that the field has no default
+        held = instance.__dict__[self._name]
+        if isinstance(held, str):
+            held = instance.__dict__[self._name] = json.loads(held)
+        return held
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = value
 
 
 @dataclass(frozen=True)
@@ -32,11 +51,11 @@ class Version:
     seconds: float
     rows: int | None
     size_bytes: int
-    record: Mapping[str, Any]
-    tables: Mapping[str, Mapping[str, Any]]
-    files: Mapping[str, str]
+    record: Mapping[str, Any] = _Plain()  # type: ignore[assignment]  # a descriptor stands for what it gives
+    tables: Mapping[str, Mapping[str, Any]] = _Plain()  # type: ignore[assignment]
+    files: Mapping[str, str] = _Plain()  # type: ignore[assignment]
+    partitions: Mapping[str, Any] = _Plain()  # type: ignore[assignment]
     partition: str = ""
-    partitions: Mapping[str, Any] = field(default_factory=dict)
     selection: tuple[str, ...] | None = None
 
     @property

@@ -2,53 +2,17 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from oito.catalog import freed
 from oito.catalog.records import NewVersion, Version
 from oito.storage.sql import Database, Row, Transaction
 
-JSON_COLUMNS = ("record", "tables", "files", "partitions")
 _JOINED = ("metric_value", "place")
 
 
 _MANY = 500  # values in one query
-
-
-class _Parsed(Mapping[str, Any]):
-    """Plain data that is read from its JSON text when it is first looked at: most versions in a plan never are."""
-
-    __slots__ = ("_data", "_text")
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._data: dict[str, Any] | None = None
-
-    def __getitem__(self, name: str) -> Any:
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __bool__(self) -> bool:
-        return self._text != "{}"
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == (other._all() if isinstance(other, _Parsed) else other)
-
-    __hash__ = None  # type: ignore[assignment]  # as of any mapping that compares by its content
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def _all(self) -> dict[str, Any]:
-        if self._data is None:
-            self._data = json.loads(self._text)
-        return self._data
 
 
 def insert(change: Transaction, new: NewVersion, *, at: str, environment: str, run: str) -> int:
@@ -193,7 +157,7 @@ def version(row: Row) -> Version:
     fields = dict(row)
     for name in _JOINED:
         fields.pop(name, None)
-    return Version(**{**fields, **{name: _Parsed(fields[name]) for name in JSON_COLUMNS}})
+    return Version(**fields)
 
 
 def _first(rows: Sequence[Row]) -> Version | None:
