@@ -20,7 +20,7 @@ from oito.catalog.records import Run, Version
 from oito.clock import RealClock, uptime
 from oito.endpoints.journal import About, Journal
 from oito.errors import VersionFreed
-from oito.flow import cleaning, engine, integrity, release, repair, retention
+from oito.flow import cleaning, engine, integrity, pages, release, repair, retention
 from oito.flow.attempt import attempt
 from oito.flow.site import Context, Made, Site
 from oito.flow.stored import Stored
@@ -169,6 +169,10 @@ def test_what_was_freed_is_told_and_never_read_or_reused(tiny: Tiny) -> None:
     assert told.value.next.startswith("oito repair cleaned:v1 makes them again")
     with pytest.raises(VersionFreed):
         site.read(gone)
+    facts = dict(pages.show(site, "cleaned:v1").blocks[0].pairs)  # type: ignore[union-attr]  # the facts come first
+    assert facts["its bytes"] == "freed at 2024-01-02T00:00:01.000000Z by ana"
+    graph = pages.lineage_graph(site, gone)[0]
+    assert [node.note for node in graph.nodes if node.text == "cleaned:v1"] == ["dataset · 2 rows · freed"]
     with pytest.raises(VersionFreed), site.catalog.change() as change:
         change.move("dev", "cleaned", gone.id)
     tiny.edit("> 5", "> 0")

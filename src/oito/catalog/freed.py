@@ -47,12 +47,16 @@ def owners(database: Database | Transaction, digests: Sequence[str]) -> Mapping[
     return found
 
 
+def told(database: Database | Transaction, ref: str) -> str:
+    """Return when a version's bytes were given back, and by whom, in words."""
+    row = database.one("SELECT at, who FROM event WHERE subject = ? AND verb = 'freed' ORDER BY id DESC", ref)
+    return f"at {row['at']} by {row['who']}" if row else "by oito gc"
+
+
 def error(database: Database | Transaction, ref: str) -> VersionFreed:
     """Return the error for whoever wants the bytes of a freed version: when they went, and how to have them again."""
-    row = database.one("SELECT at, who FROM event WHERE subject = ? AND verb = 'freed' ORDER BY id DESC", ref)
-    told = f"at {row['at']} by {row['who']}" if row else "by oito gc"
     return VersionFreed(
         f"the bytes of {ref} were freed",
-        known=f"freed {told}; what it was made from is still known: oito lineage {ref}",
+        known=f"freed {told(database, ref)}; what it was made from is still known: oito lineage {ref}",
         next=f"oito repair {ref} makes them again from its stored source and inputs, while these are kept",
     )

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oito.catalog import events, lineage, runs, versions
+from oito.catalog import events, freed, lineage, runs, versions
 from oito.catalog.records import Version
 from oito.errors import UnknownAsset
 from oito.flow import curves
@@ -172,12 +172,15 @@ def version_page(site: Site, version: Version) -> Page:
         ("bytes", version.size_bytes), ("seconds", version.seconds), ("fingerprint", version.fingerprint[:16]),
         ("content", version.content[:16]),
     ]  # fmt: skip
+    is_freed = version.state == freed.STATE
+    if is_freed:
+        facts.insert(3, ("its bytes", f"freed {freed.told(site.catalog.rows, version.ref)}"))
     metrics = versions.metrics(site.catalog.rows, version.id)
     graph, _ = lineage_graph(site, version)
     asset = site.project.assets.get(version.asset)
     blocks: list[Block] = [Facts(facts)]
-    blocks += _panel(site, asset, "version_blocks", version) if asset else []
-    blocks += curves.of_version(site, version)
+    blocks += _panel(site, asset, "version_blocks", version) if asset and not is_freed else []
+    blocks += curves.of_version(site, version) if not is_freed else []
     if metrics:
         blocks.append(Table(["metric", "value"], [[name, value] for name, value in metrics.items()], title="Metrics"))
     blocks.append(graph)
@@ -198,7 +201,7 @@ def lineage_graph(site: Site, version: Version) -> tuple[Graph, dict[str, Any]]:
     known = versions.by_ids(rows, {version.id, *(e.version for e in found), *(e.input for e in found)})
     near = sorted(known, key=lambda identity: abs(identity - version.id))[:LINEAGE_NODES]
     nodes = [
-        Node(str(v.id), v.ref, v.kind + (f" · {v.rows} rows" if v.rows is not None else ""),
+        Node(str(v.id), v.ref, v.kind + (f" · {v.rows} rows" if v.rows is not None else "") + (" · freed" if v.state == freed.STATE else ""),
              "plain" if v.id != version.id else "good", f"/assets/{v.ref}")
         for v in (known[identity] for identity in sorted(near))
     ]  # fmt: skip
