@@ -199,19 +199,24 @@ def lineage_graph(site: Site, version: Version) -> tuple[Graph, dict[str, Any]]:
     below = lineage.downstream(rows, version.id, with_partitions=is_part)
     found = list(dict.fromkeys([*above, *below]))
     known = versions.by_ids(rows, {version.id, *(e.version for e in found), *(e.input for e in found)})
+    # Other assets' partitions are told by their wholes.
+    known = {v.id: v for v in known.values() if not v.partition or v.asset.startswith(version.asset.partition("[")[0])}
+    above, below, found = (
+        [e for e in edges if e.input in known and e.version in known] for edges in (above, below, found)
+    )
     near = sorted(known, key=lambda identity: abs(identity - version.id))[:LINEAGE_NODES]
     nodes = [
         Node(str(v.id), v.ref, v.kind + (f" · {v.rows} rows" if v.rows is not None else "") + (" · freed" if v.state == freed.STATE else ""),
              "plain" if v.id != version.id else "good", f"/assets/{v.ref}")
         for v in (known[identity] for identity in sorted(near))
     ]  # fmt: skip
-    edges = [(str(e.input), str(e.version)) for e in found if e.input in near and e.version in near]
+    shown = [(str(e.input), str(e.version)) for e in found if e.input in near and e.version in near]
     data = {
         "version": version.ref,
         "upstream": [{"from": known[e.input].ref, "to": known[e.version].ref, "as": e.role} for e in above],
         "downstream": [{"from": known[e.input].ref, "to": known[e.version].ref, "as": e.role} for e in below],
     }
-    return Graph("Lineage", nodes, edges), data
+    return Graph("Lineage", nodes, shown), data
 
 
 def source_of(site: Site, version: Version) -> str:
