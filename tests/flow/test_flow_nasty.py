@@ -535,6 +535,96 @@ PLAIN = """
 from numpy import add as op
 def asset(rows): return op(rows)
 """
+OF_PANDAS = """
+# project.py
+import pandas as pd, pyarrow as pa, numpy as np, polars as pl, re, types, functools
+from sklearn.linear_model import LogisticRegression
+from sklearn.compose import ColumnTransformer
+from sklearn.preprocessing import OneHotEncoder, FunctionTransformer
+from sklearn.pipeline import make_pipeline
+DF = pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": pd.to_datetime(["2013-01-01", "2013-01-02"])})
+IDX = pd.Index(["a", "b"])
+SERIES = pd.Series([1.0, None], name="s")
+TABLE = pa.table({"a": [1, 2]})
+SCHEMA = pa.schema([("a", pa.int64())])
+FITTED = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+def half(x): return x / 2
+PRE = make_pipeline(ColumnTransformer([("one", OneHotEncoder(handle_unknown="ignore"), ["b"]), ("f", FunctionTransformer(half), ["a"])]), LogisticRegression(C=0.5))
+DTYPES = {"a": pl.Int64, "b": pl.List(pl.String)}
+STAMP = pd.Timestamp("2013-01-01", tz="UTC")
+DELTA = pd.Timedelta("1h")
+CAT = pd.CategoricalDtype(["a", "b"], ordered=True)
+def asset(rows): return DF, IDX, SERIES, TABLE, SCHEMA, FITTED, PRE, DTYPES, STAMP, DELTA, CAT
+"""
+REGISTERED = """
+# project.py
+import weakref, threading, queue, asyncio, concurrent.futures, collections, types, typing, dataclasses, abc
+import helpers
+Handler = typing.Callable[[int], int]
+HANDLERS: dict[str, Handler] = {}
+def on(name):
+    def keep(fn): HANDLERS[name] = fn; return fn
+    return keep
+@on("a")
+def first(x): return x
+class Base(abc.ABC):
+    registry: typing.ClassVar[dict] = {}
+    def __init_subclass__(cls): Base.registry[cls.__name__] = cls
+class One(Base):
+    def go(self): return 1
+class Lazy:
+    @property
+    def model(self):
+        if not hasattr(self, "_m"): self._m = helpers.build()
+        return self._m
+LAZY = Lazy()
+@dataclasses.dataclass(slots=True, frozen=True)
+class Slots:
+    a: int = 1
+    def area(self): return self.a
+S = Slots(3)
+WS = types.MappingProxyType({"k": helpers.build})
+class Ctx:
+    def __enter__(self): return self
+    def __exit__(self, *a): return False
+    async def __aenter__(self): return 1
+def call(fn, /, *args, **kwargs): return fn(*args, **kwargs)
+def through(rows): return call(helpers.build)
+def string_dispatch(name): return globals()[name]
+class Meta(type):
+    def __getattr__(cls, name): return helpers.lookup(name)
+class Dyn(metaclass=Meta): pass
+def conditional(rows):
+    return (helpers.build if rows else helpers.other)()
+def asset(rows):
+    with Ctx(): pass
+    return HANDLERS["a"](1), Base.registry, LAZY.model, S.area(), WS["k"](), through(rows), Dyn.anything, conditional(rows)
+# helpers.py
+def build(): return 1
+def other(): return 2
+def lookup(name): return name
+"""
+OF_LIBRARIES = """
+# project.py
+import polars as pl, polars.selectors as cs, datetime, re, numpy as np, itertools, heapq, bisect, statistics, decimal, math, random, hashlib, operator
+SEL = cs.numeric() | cs.by_name("a")
+AGG = [pl.col("a").sum().alias("s"), pl.col("b").rolling_mean(3)]
+WIN = pl.col("a").sum().over("b", order_by="c")
+CASEEXPR = pl.when(pl.col("x").is_in([1, 2])).then(1)
+STRUCT = pl.struct(a=pl.col("a"), b=pl.lit(1, dtype=pl.Int8))
+SQLX = pl.sql_expr("a + 1")
+ENUM = pl.Enum(["a", "b"])
+LF = pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0)
+CFG = {"cols": ("a", "b"), "fn": np.log1p, "cmp": operator.lt, "key": str.lower, "typ": int, "rx": re.compile(r"x"), "nan": math.nan}
+POLY = np.poly1d([1, 2])
+REC = np.rec.array([(1, 2.0)], dtype=[("a", int), ("b", float)])
+MASK = np.ma.array([1, 2], mask=[0, 1])
+STRS = np.array(["a", "b"], dtype=np.dtypes.StringDType())
+RS = np.random.RandomState(3)
+CYC = tuple(itertools.islice(itertools.cycle([1, 2]), 3))
+GROUPS = {k: list(v) for k, v in itertools.groupby("aab")}
+def asset(rows): return SEL, AGG, WIN, CASEEXPR, STRUCT, SQLX, ENUM, LF, CFG, POLY, REC, MASK, STRS, RS, CYC, GROUPS
+"""
 
 CASES = [
     Case('match guard constant', 'stale', 'value project.LIMIT: 3 → 4  (project.py:1)', MATCH, ('LIMIT = 3', 'LIMIT = 4')),
@@ -752,6 +842,53 @@ CASES = [
     Case('class in the other branch', 'stale', 'code project.Shape changed  (project.py:7)', BR, ('edge: int', 'edge: float')),
     Case('function made a ufunc', 'stale', 'code project.half changed  (project.py:2)', UFN, ('x / 2', 'x / 3')),
     Case('comment beside a ufunc', 'fresh', '', UFN, ('import numpy', '# why\nimport numpy')),
+    Case('pandas frame value', 'stale', 'value project.DF: …  (project.py:6)', OF_PANDAS, ('"a": [1, 2], "b"', '"a": [1, 3], "b"')),
+    Case('pandas frame dtype', 'stale', 'value project.DF: …  (project.py:6)', OF_PANDAS, ('"a": [1, 2], "b"', '"a": [1.0, 2.0], "b"')),
+    Case('pandas frame null', 'stale', 'value project.DF: …  (project.py:6)', OF_PANDAS, ('["x", None]', '["x", "None"]')),
+    Case('pandas frame time', 'stale', 'value project.DF: …  (project.py:6)', OF_PANDAS, ('"2013-01-02"', '"2013-01-03"')),
+    Case('pandas index', 'stale', 'value project.IDX: …  (project.py:7)', OF_PANDAS, ('Index(["a", "b"])', 'Index(["b", "a"])')),
+    Case('pandas series name', 'stale', 'value project.SERIES: …  (project.py:8)', OF_PANDAS, ('name="s"', 'name="t"')),
+    Case('arrow table', 'stale', 'value project.TABLE: …  (project.py:9)', OF_PANDAS, ('pa.table({"a": [1, 2]})', 'pa.table({"a": [1, 4]})')),
+    Case('arrow schema', 'stale', 'value project.SCHEMA: …  (project.py:10)', OF_PANDAS, ('pa.int64()', 'pa.int32()')),
+    Case('fitted estimator', 'stale', 'value project.FITTED: …  (project.py:11)', OF_PANDAS, ('[0, 1])', '[1, 0])')),
+    Case('nested estimator parameter', 'stale', 'value project.PRE: …  (project.py:13)', OF_PANDAS, ('"ignore"', '"error"')),
+    Case('function in nested estimator', 'stale', 'code project.half changed  (project.py:12)', OF_PANDAS, ('x / 2', 'x / 4')),
+    Case('dtype class', 'stale', 'value project.DTYPES: …  (project.py:14)', OF_PANDAS, ('"a": pl.Int64, "b"', '"a": pl.Int32, "b"')),
+    Case('nested dtype', 'stale', 'value project.DTYPES: …  (project.py:14)', OF_PANDAS, ('pl.List(pl.String)', 'pl.List(pl.Binary)')),
+    Case('timestamp zone', 'stale', 'value project.STAMP: …  (project.py:15)', OF_PANDAS, ('tz="UTC"', 'tz="Europe/Lisbon"')),
+    Case('timedelta pandas', 'stale', 'value project.DELTA: …  (project.py:16)', OF_PANDAS, ('"1h"', '"2h"')),
+    Case('categorical dtype order', 'stale', 'value project.CAT: …  (project.py:17)', OF_PANDAS, ('["a", "b"], ordered', '["b", "a"], ordered')),
+    Case('library values: comment', 'fresh', '', OF_PANDAS, ('import pandas', '# why\nimport pandas')),
+    Case('handler registry', 'stale', 'code project.first changed  (project.py:9)', REGISTERED, ('first(x): return x', 'first(x): return x + 1')),
+    Case('class registry', 'stale', 'code project.One.go changed  (project.py:14)', REGISTERED, ('go(self): return 1', 'go(self): return 2')),
+    Case('lazy property', 'stale', 'code helpers.build changed  (helpers.py:1)', REGISTERED, ('build(): return 1', 'build(): return 3')),
+    Case('slots dataclass method', 'stale', 'code project.Slots.area changed  (project.py:24)', REGISTERED, ('return self.a', 'return -self.a')),
+    Case('slots dataclass state', 'stale', 'value project.S: Slots(a=3) → Slots(a=4)  (project.py:25)', REGISTERED, ('Slots(3)', 'Slots(4)')),
+    Case('metaclass getattr', 'stale', 'code helpers.lookup changed  (helpers.py:3)', REGISTERED, ('lookup(name): return name', 'lookup(name): return 1')),
+    Case('other branch helper', 'stale', 'code helpers.other changed  (helpers.py:2)', REGISTERED, ('other(): return 2', 'other(): return 3')),
+    Case('unused async enter', 'stale', 'code project.Ctx.__aenter__ changed  (project.py:30)', REGISTERED, ('__aenter__(self): return 1', '__aenter__(self): return 2')),
+    Case('made of a library: cs.string()', 'stale', 'value project.SEL: …  (project.py:2)', OF_LIBRARIES, ('cs.numeric()', 'cs.string()')),
+    Case('made of a library: rolling_mean(4)', 'stale', 'value project.AGG: …  (project.py:3)', OF_LIBRARIES, ('rolling_mean(3)', 'rolling_mean(4)')),
+    Case('made of a library: order_by="d"', 'stale', 'value project.WIN: …  (project.py:4)', OF_LIBRARIES, ('order_by="c"', 'order_by="d"')),
+    Case('made of a library: [1, 3])).then', 'stale', 'value project.CASEEXPR: …  (project.py:5)', OF_LIBRARIES, ('[1, 2])).then', '[1, 3])).then')),
+    Case('made of a library: dtype=pl.Int16', 'stale', 'value project.STRUCT: …  (project.py:6)', OF_LIBRARIES, ('dtype=pl.Int8', 'dtype=pl.Int16')),
+    Case('made of a library: "a + 2"', 'stale', 'value project.SQLX: …  (project.py:7)', OF_LIBRARIES, ('"a + 1"', '"a + 2"')),
+    Case('made of a library: Enum(["b", "a"])', 'stale', 'value project.ENUM: …  (project.py:8)', OF_LIBRARIES, ('Enum(["a", "b"])', 'Enum(["b", "a"])')),
+    Case('made of a library: > 1)', 'stale', 'value project.LF: …  (project.py:9)', OF_LIBRARIES, ('> 0)', '> 1)')),
+    Case('made of a library: np.log2', 'stale', 'value project.CFG: …  (project.py:10)', OF_LIBRARIES, ('np.log1p', 'np.log2')),
+    Case('made of a library: operator.le', 'stale', 'value project.CFG: …  (project.py:10)', OF_LIBRARIES, ('operator.lt', 'operator.le')),
+    Case('made of a library: str.upper', 'stale', 'value project.CFG: …  (project.py:10)', OF_LIBRARIES, ('str.lower', 'str.upper')),
+    Case('made of a library: "typ": float', 'stale', 'value project.CFG: …  (project.py:10)', OF_LIBRARIES, ('"typ": int', '"typ": float')),
+    Case('made of a library: r"y"', 'stale', 'value project.CFG: …  (project.py:10)', OF_LIBRARIES, ('r"x"', 'r"y"')),
+    Case('made of a library: poly1d([1, 3])', 'stale', 'value project.POLY: …  (project.py:11)', OF_LIBRARIES, ('poly1d([1, 2])', 'poly1d([1, 3])')),
+    Case('made of a library: ("b", int)', 'stale', 'value project.REC: …  (project.py:12)', OF_LIBRARIES, ('("b", float)', '("b", int)')),
+    Case('made of a library: mask=[1, 0]', 'stale', 'value project.MASK: …  (project.py:13)', OF_LIBRARIES, ('mask=[0, 1]', 'mask=[1, 0]')),
+    Case('made of a library: ["a", "c"], dtype=np.dtypes', 'stale', 'value project.STRS: …  (project.py:14)', OF_LIBRARIES, ('["a", "b"], dtype=np.dtypes', '["a", "c"], dtype=np.dtypes')),
+    Case('made of a library: RandomState(4)', 'stale', 'value project.RS: …  (project.py:15)', OF_LIBRARIES, ('RandomState(3)', 'RandomState(4)')),
+    Case('made of a library: "abb"', 'stale', 'value project.GROUPS: …  (project.py:17)', OF_LIBRARIES, ('"aab"', '"abb"')),
+    Case('made of a library: "cols": ["a", "b"]', 'stale', 'value project.CFG: …  (project.py:10)', OF_LIBRARIES, ('"cols": ("a", "b")', '"cols": ["a", "b"]')),
+    Case('made of a library: AGG = [pl.col("a").mean()', 'stale', 'value project.AGG: …  (project.py:3)', OF_LIBRARIES, ('AGG = [pl.col("a").sum()', 'AGG = [pl.col("a").mean()')),
+    Case('made of a library: comment', 'fresh', '', OF_LIBRARIES, ('import polars', '# x\nimport polars')),
 ]  # fmt: skip
 
 

@@ -130,6 +130,8 @@ def dtype_text(dtype: Any, *, as_kept: bool = True) -> str:
         >>> dtype_text(pl.Categorical()), dtype_text(pl.Categorical(), as_kept=False)
         ('String', 'Categorical')
     """
+    if isinstance(dtype, type):  # `pl.List(pl.String)` holds the class, not a `pl.String()`
+        return "String" if as_kept and dtype is pl.Categorical else dtype.__name__
     name = type(dtype).__name__
     if isinstance(dtype, pl.List):
         return f"List({dtype_text(dtype.inner, as_kept=as_kept)})"

@@ -130,7 +130,7 @@ def _one_nan(np: Any, array: Any) -> Any:
 def _dtype_text(dtype: Any) -> bytes:
     if dtype.names:
         return repr([(name, _dtype_text(dtype[name])) for name in dtype.names]).encode()
-    return str(dtype.newbyteorder("<")).encode()
+    return repr(dtype).encode() if dtype.kind == "T" else str(dtype.newbyteorder("<")).encode()
 
 
 def _frame(value: Any, path: str) -> bytes | None:
