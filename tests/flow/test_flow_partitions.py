@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oito.catalog import versions
-from oito.errors import BadInput, DataError, ProjectFaults, StepFailed
+from oito.errors import BadInput, DataError, ProjectFaults, StepFailed, UnknownEnvironment
 from oito.flow import actions, release
 from oito.flow.dimensions import Day, Dimension, Hour, Key, Month, Window
 from oito.flow.partition import matching
@@ -439,6 +439,9 @@ def test_a_partition_has_its_own_versions_and_edges(days: Tiny) -> None:
     assert found is not None and found.partition == "2024-01-02" and found.ref == "daily[2024-01-02]:v1"
     parts = versions.parts(rows, found.fingerprint)
     assert parts is not None and parts["code"] and parts["partition"] == {"key": "2024-01-02"}
+    assert days.site().catalog.find("daily[2024-01-02]", "dev").id == found.id
+    with pytest.raises(UnknownEnvironment, match=r"daily\[2024-01-02\] has no version in production"):
+        days.site().catalog.find("daily[2024-01-02]@production", "dev")
     whole = days.version("daily")
     edges = rows.read("SELECT role FROM edge WHERE version = ? ORDER BY role", whole.id)
     assert [row["role"] for row in edges] == ["orders", "partition.2024-01-01", "partition.2024-01-02"]

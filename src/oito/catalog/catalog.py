@@ -89,7 +89,11 @@ class Catalog:
                 newest = versions.newest(self.rows, asset)
                 raise UnknownVersion(f"there is no {written}", known=f"the newest is {newest.ref}" if newest else "")
             return found
-        found = environments.target(self.rows, named, asset) if named else self.resolve(asset, environment)
+        name, _, key = asset.rstrip("]").partition("[")
+        found = environments.target(self.rows, named, name) if named else self.resolve(name, environment)
+        if found and key:  # a partition is reached through its whole
+            facts = found.partitions["keys"].get(key) if found.partitions else None
+            found = versions.by_id(self.rows, facts[3]) if facts and facts[3] else None
         if found is None:
             where = named or environment
             known_names = ", ".join(environments.names(self.rows)) or "none yet"
