@@ -156,7 +156,7 @@ def page_addresses(pages: Client) -> list[str]:
     prediction = re.search(r"01[0-9a-f]{30}", pages("GET", "/assets/target_service").text)
     assert prediction, "the endpoint's page lists its predictions"
     words = {
-        "name": "target_model:v1", "plural": "experiments", "target": "production", "run": run, "prediction": prediction[0],
+        "name": "target_model:v1", "plural": "experiments", "target": "production", "number": "1", "run": run, "prediction": prediction[0],
         "first": "target_model:v1", "second": "target_model:v1", "endpoint": "target_service", "view": "gaps",
     }  # fmt: skip
     asset = {"/models/": "target_design", "/monitors/": "target_watch", "/experiments/": "target_model"}

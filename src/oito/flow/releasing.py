@@ -123,20 +123,20 @@ def releases(site: Site) -> Page:
     return Page("Releases", [table], {"releases": [vars(r) for r in found], "next": None})
 
 
-@action("releases show", page="/releases/{number}/{environment}")
-def show(site: Site, number: int, environment: str = "production") -> Page:
+@action("releases show", page="/releases/{number}/{target}")
+def show(site: Site, number: int, target: str = "production") -> Page:
     """Show one release: what it changed, who approved it, what the gates said.
 
     Args:
         number: its number.
-        environment: where it was released to.
+        target: where it was released to.
     """
-    found = environments.releases(site.catalog.rows, environment)
+    found = environments.releases(site.catalog.rows, target)
     made = next((each for each in found if each.number == number), None)
     if made is None:
         known = ", ".join(str(each.number) for each in found[:20]) or "none"
-        raise UnknownEnvironment(f"{environment} has no release {number}", known=f"its releases: {known}")
-    return Page(f"Release {number} of {environment}", _release_blocks(made), {"release": vars(made)})
+        raise UnknownEnvironment(f"{target} has no release {number}", known=f"its releases: {known}")
+    return Page(f"Release {number} of {target}", _release_blocks(made), {"release": vars(made)})
 
 
 @action("environments", page="/environments")
@@ -159,40 +159,42 @@ def environments_page(site: Site, *, at: str = "") -> Page:
     return Page("Environments" + (f" at {at}" if at else ""), [shown, table], {"environments": data, "next": None})
 
 
-@action("environment", page="/environments/{name}")
-def environment_page(site: Site, name: str = "production", *, at: str = "") -> Page:
+@action("environment", page="/environments/{target}")
+def environment_page(site: Site, target: str = "production", *, at: str = "") -> Page:
     """Show what was in an environment at a moment: each asset's version, since when, and by which release.
 
     Args:
-        name: the environment.
+        target: the environment.
         at: a moment, such as 2013-11-01T06:30; empty is now.
     """
     rows = site.catalog.rows
     with rows.snapshot():
         known = environments.names(rows)
-        if name not in known:
-            raise UnknownEnvironment(f"there is no environment {name!r}", next=did_you_mean(name, known) or "oito run")
-        moves = environments.standing(rows, name, _when(at))
+        if target not in known:
+            raise UnknownEnvironment(
+                f"there is no environment {target!r}", next=did_you_mean(target, known) or "oito run"
+            )
+        moves = environments.standing(rows, target, _when(at))
         found = versions.by_ids(rows, [each.version for each in moves if each.version])
-        numbers = {each.id: each for each in environments.releases(rows, name)}
+        numbers = {each.id: each for each in environments.releases(rows, target)}
     standing = [each for each in numbers.values() if not at or each.at <= _when(at)][:1]
     cells: list[list[Cell]] = [
         [_asset(m.asset), _version(found.get(m.version or 0)), m.at, _by(numbers.get(m.release or 0))] for m in moves
     ]
-    facts: list[tuple[str, Cell]] = [("environment", name), ("at", at or "now"), ("assets", len(moves))]
+    facts: list[tuple[str, Cell]] = [("environment", target), ("at", at or "now"), ("assets", len(moves))]
     facts += [("release", _by(each)) for each in standing]
-    facts += [("reads the rest from", base)] if (base := _base(site, name)) else []
-    facts += [("a release would", Link(f"change {name}", f"/diff/{name}"))] if name != site.environment else []
+    facts += [("reads the rest from", base)] if (base := _base(site, target)) else []
+    facts += [("a release would", Link(f"change {target}", f"/diff/{target}"))] if target != site.environment else []
     data = {
-        "environment": name, "at": at or None, "release": standing[0].number if standing else None,
+        "environment": target, "at": at or None, "release": standing[0].number if standing else None,
         "assets": [
             {"asset": m.asset, "version": found[m.version].ref, "since": m.at,
              "release": numbers[m.release].number if m.release in numbers else None}
             for m in moves if m.version in found
         ], "next": None,
     }  # fmt: skip
-    table = Table(["asset", "version", "since", "by release"], cells, empty=f"{name} pointed at nothing")
-    return Page(name + (f" at {at}" if at else ""), [Facts(facts), table], data)
+    table = Table(["asset", "version", "since", "by release"], cells, empty=f"{target} pointed at nothing")
+    return Page(target + (f" at {at}" if at else ""), [Facts(facts), table], data)
 
 
 def _release_blocks(made: Release) -> list[Block]:
