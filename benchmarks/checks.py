@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
+from table import report
 
 from oito.datasets.checks import measure
 from oito.datasets.spec import Check, between, matches, not_null, one_of, row_count, unique
@@ -62,9 +63,7 @@ def main() -> None:
     broken = frame.with_columns(pl.when(pl.col("id") % 1000 == 7).then(-1).otherwise("distance").alias("distance"))
     for name, each in (("all kept", frame), ("0.1 % broken", broken)):
         ours, floor = _best(lambda each=each: measure(each.lazy(), CHECKS), lambda each=each: by_hand(each))  # type: ignore[misc]  # mypy infers no lambda with a default
-        print(
-            f"10 checks, {_ROWS / 1e6:.0f}M x 8, {name:<13} {ours:.3f} s; plain Polars {floor:.3f} s; ratio {ours / floor:.2f}"
-        )
+        report(f"10 checks of {_ROWS / 1e6:.0f}M rows x 8, {name}", ours, "plain Polars", floor, unit="s")
 
 
 def _best(*works: Callable[[], object]) -> list[float]:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
+from table import report
 
 from oito.monitors.drift import MIN_EFFECT, benjamini_hochberg, compare
 from oito.monitors.reference import Column, fit
@@ -63,9 +64,9 @@ def main() -> None:
     before, now = _table(random, ROWS), _table(random, ROWS)
     benjamini_hochberg([0.5])
     plain, exact = _cpu_s(_plain, before, now), _cpu_s(_exact, before, now)
-    print(f"{ROWS} x {COLUMNS}, CPU s: plain SciPy {plain:.2f}, exact {exact:.2f} = {exact / plain:.2f}x")
+    report(f"drift of {COLUMNS} columns, {ROWS:,} rows", exact, "plain SciPy", plain, unit="CPU s")
     binned = _cpu_s(_binned, [fit(series) for series in before.get_columns()], now)
-    print(f"counts in stored bins only: {binned:.3f} = {binned / plain:.3f}x")
+    report("the same, counts in stored bins only", binned, "plain SciPy", plain, unit="CPU s")
     for rows, rounds in ((200, 400), (1000, 300), (10_000, 60)):
         alarms, _ = _found(rows, shift=0.0, rounds=rounds)
         _, found = _found(rows, shift=0.2, rounds=max(rounds // 10, 10))

@@ -15,6 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from table import report
 
 from oito.catalog.signature import infer
 from oito.endpoints.compile import compile_model
@@ -90,6 +91,7 @@ def main() -> None:
             f"  {proof.kind}, {proof.rows:,} rows, differs {proof.max_difference:.1g}, bit equal {proof.bit_equal},"
             f" compiled in {took_s:.1f} s"
         )
+        report(f"one row by {name}", mine, "its estimator", theirs, unit="µs")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from table import report
+
 PROJECT = Path(__file__).parents[1] / "tests" / "endpoints" / "rides_project.py"
 ROW = {"ride_id": 5000, "asked_at": "2026-01-26T12:00:00Z", "driver": "D03", "zone": "hills", "distance": 7.5}
 ROWS = 64
@@ -70,8 +72,10 @@ def main() -> None:
     for name, figure in figures.items():
         print(f"{name:<44}{figure:>10.0f} us")
     alone, turn = figures["1 row by keys"], figures[f"{ROWS} rows of one turn"]
-    print(f"1 row against its floor: {alone / figures['floor: the function alone, 1 row']:.1f}x")
-    print(f"a turn against row by row: {figures[f'rival: {ROWS} rows one by one'] / turn:.1f}x faster")
+    report(
+        "features of one question", alone, "the function alone", figures["floor: the function alone, 1 row"], unit="µs"
+    )
+    report(f"features of {ROWS} questions", turn, "one by one", figures[f"rival: {ROWS} rows one by one"], unit="µs")
 
 
 if __name__ == "__main__":

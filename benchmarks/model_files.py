@@ -10,6 +10,7 @@ from typing import Any
 import joblib
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from table import report
 
 from oito.experiments.model_files import dump, load
 
@@ -59,8 +60,8 @@ def main() -> None:
             size = sum((folder / part).stat().st_size for part in ("model.json", "arrays.bin"))
             size_rival = (folder / "model.joblib").stat().st_size
         print(what)
-        print(f"  save   {save:8.1f} ms   joblib {save_rival:8.1f} ms   ratio {save / save_rival:.2f}")
-        print(f"  load   {read:8.1f} ms   joblib {read_rival:8.1f} ms   ratio {read / read_rival:.2f}")
+        report(f"saving: {what}", save, "joblib", save_rival)
+        report(f"loading: {what}", read, "joblib", read_rival)
         print(f"  size   {size / 1e6:8.2f} MB   joblib {size_rival / 1e6:8.2f} MB   ratio {size / size_rival:.2f}")
 
 

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import polars as pl
 from sklearn import metrics
+from table import report as row
 
 from oito.experiments.report import evaluate
 
@@ -42,6 +43,7 @@ def main() -> None:
             f"report on {ROWS:,} rows x {COLUMNS} columns by {name}, {len(report.slices)} slices, 3 comparisons: "
             f"{took:.1f} s, {took / floor:.0f}x four plain scikit-learn figures"
         )
+        row(f"evaluation report by {name}", took, "four plain figures", floor, unit="s")
 
 
 if __name__ == "__main__":

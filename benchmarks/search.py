@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from table import report
 
 from oito.experiments.search import Report, Trial, search
 from oito.flow.space import Choice, Float, Int
@@ -73,7 +74,7 @@ def main() -> None:
     print(f"CPU ms per trial, {TRIALS} trials: plain Optuna in memory {floor:.2f}")
     for name, reporting in (("stored", False), ("stored, 10 reports each", True)):
         took = _ms_per_trial(_stored, reporting)
-        print(f"oito, {name}: {took:.2f}, {took / floor:.2f}x")
+        report(f"a trial, {name}", took, "plain Optuna in memory", floor, unit="CPU ms")
     _resumed()
 
 

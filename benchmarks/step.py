@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from table import report
+
 from oito.catalog.catalog import Catalog
 from oito.clock import RealClock
 from oito.eight import KINDS
-from oito.flow import attempt, runner
+from oito.flow import engine, runner
 from oito.flow.plan import Planner
 from oito.flow.project import load
 from oito.flow.site import Context, Made, Site
@@ -53,23 +55,24 @@ def _steps(root: Path) -> None:
     fresh_ms = _ms(lambda: runner.run(site, [f"d{_STEPS - 1}"]).raise_first()) / (_STEPS - 1)
     cpu_ms, within_ms = 1000 * (time.process_time() - cpu_s) / (_STEPS - 1), sum(inside_ms) / (_STEPS - 1)
     cached_ms = min(_ms(lambda: runner.run(site, [f"d{_STEPS - 1}"]).raise_first()) for _ in range(5)) / (_STEPS + 1)
-    print(f"step, fresh    {fresh_ms:6.2f} ms (goal 8); floor {floor_ms:.2f} ms; ratio {fresh_ms / floor_ms:.1f}")
+    report("a durable step", fresh_ms, "a synced file, a row", floor_ms, at_most=8.0)
     print(
-        f"               {within_ms:6.2f} ms of it the kind's own work and its bytes, {fresh_ms - within_ms:.2f} ms around; CPU {cpu_ms:.2f} ms"
+        f"  {within_ms:.2f} ms of it the kind's own work and its bytes, {fresh_ms - within_ms:.2f} ms around; CPU {cpu_ms:.2f} ms"
     )
-    print(f"step, cached   {cached_ms:6.2f} ms (goal 1); floor {floor_ms:.2f} ms; ratio {cached_ms / floor_ms:.2f}")
+    report("the same with nothing to do", cached_ms, "a synced file, a row", floor_ms, at_most=1.0)
     alone = "@oito.dataset\ndef alone(start): return pl.DataFrame({'n': [-1]})\n"
     (root / "project.py").write_text(_HEAD + chain + alone)
     site = _site(root)
     one_ms = _ms(lambda: runner.run(site, ["alone"]).raise_first())
     again_ms = min(_ms(lambda: runner.run(site, ["alone"]).raise_first()) for _ in range(20))
-    print(f"a run of one   {one_ms:6.2f} ms made, {again_ms:.2f} ms with nothing to do; ratio {one_ms / floor_ms:.1f}")
+    report("a run of one step", one_ms, "a synced file, a row", floor_ms)
+    report("a run with nothing to do", again_ms, "a synced file, a row", floor_ms)
 
 
 def _counted() -> list[float]:
     """Return a list that grows by the milliseconds of each step's own work."""
     found: list[float] = []
-    inner = attempt.attempt
+    inner = engine.attempt
 
     def timed(context: Context) -> tuple[Made, Stored | None]:
         began = time.perf_counter()
@@ -77,7 +80,7 @@ def _counted() -> list[float]:
         found.append(1000 * (time.perf_counter() - began))
         return made
 
-    vars(runner)["attempt"] = timed
+    vars(engine)["attempt"] = timed
     return found
 
 

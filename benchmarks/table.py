@@ -36,7 +36,7 @@ def report(
         aims.append(f"≤ {at_most:g} {unit} {'✓' if ours <= at_most else '✗'}")
     if times is not None:
         aims.append(f"≥ {times:g}× {'✓' if ratio >= times else '✗'}")
-    row = (what, f"{_text(ours)} {unit}", rival, f"{_text(theirs)} {unit}", f"{ratio:.3g}×", ", ".join(aims))
+    row = (what, f"{_text(ours)} {unit}", rival, f"{_text(theirs)} {unit}", f"{_text(ratio)}×", ", ".join(aims))
     _keep(row)
 
 

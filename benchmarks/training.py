@@ -7,6 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from table import report
+
 from oito.catalog.catalog import Catalog
 from oito.clock import VirtualClock, moment
 from oito.eight import KINDS
@@ -66,7 +68,7 @@ def main() -> None:
         catalog.close()
     print(f"experiment, {TRIALS} trials  {whole_s:6.1f} s wall {whole_cpu_s:6.1f} s CPU")
     print(f"its bare fits         {floor_s:6.1f} s wall {floor_cpu_s:6.1f} s CPU")
-    print(f"ratio                 {whole_s / floor_s:6.2f}        {whole_cpu_s / floor_cpu_s:6.2f}")
+    report(f"an experiment of {TRIALS} trials", whole_cpu_s, "its bare fits", floor_cpu_s, unit="CPU s")
     if "profile" in sys.argv:
         pstats.Stats(profile).sort_stats("cumulative").print_stats("oito", 60)
 
