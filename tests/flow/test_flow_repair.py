@@ -339,3 +339,30 @@ def test_a_transaction_that_was_never_committed_is_not_told(tiny: Tiny, released
     built = repair.rebuilt(path.parent, tiny.clock, lease_s=20.0)
     assert built is not None and built.lost == ()
     assert tiny.site().catalog.rows.read("SELECT * FROM answer") == []
+
+
+def test_a_catalog_that_was_put_back_from_a_backup_goes_on_from_there(tiny: Tiny, released: Site) -> None:
+    path = released.catalog.rows.path
+    tiny.close()
+    backup = path.read_bytes()
+    for number in range(3):  # what is undone by the backup, in this segment and in a newer one
+        site = tiny.site()
+        with site.catalog.change() as change:
+            change.event("undone", "x", number=number)
+        tiny.close()
+        if number == 1:
+            with manifest.log_path(manifest.folder_of(path), 1).open("ab") as log:
+                log.write(b"x" * manifest.LOG_BYTES)
+    assert manifest.segments(manifest.folder_of(path)) == [1, 2]
+    path.write_bytes(backup)
+    site = tiny.site()
+    with site.catalog.change() as change:
+        change.event("wrote", "x")
+    assert told(site) == []
+    before = dump(path)
+    tiny.close()
+    for each in path.parent.glob("catalog.db*"):
+        each.unlink()
+    built = repair.rebuilt(path.parent, tiny.clock, lease_s=20.0)
+    assert built is not None and built.lost == ()
+    assert dump(path) == before

@@ -89,8 +89,8 @@ class Manifest:
 
     def _goes_on(self, segment: int, form: int, tip: str) -> bool:
         path = log_path(self.folder, segment)
-        if not path.is_file() or path.stat().st_size >= self._limit_bytes:
-            return False
+        if segment != max(segments(self.folder), default=0) or path.stat().st_size >= self._limit_bytes:
+            return False  # an earlier segment: the database is an older one that somebody has put back
         with path.open("rb") as log:
             head = read_line(log.readline() + log.readline())
             log.seek(max(0, path.stat().st_size - _TAIL_BYTES))

@@ -4,7 +4,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,12 @@ def read(folder: Path, *, until: str | None = None) -> Story:
             known=f"none of its {len(segments(folder))} segments has a whole beginning",
             next="restore the folder from a backup",
         )
-    newest = max(starts.values(), key=lambda start: start.sequence)
+    newest = max(starts.values(), key=lambda start: start.segment)
     if until is not None and until not in lines and until not in starts:
         raise CatalogLost("the manifest does not tell of the catalog's newest transaction", where=str(folder))
     end = order[-1] if order and until is None else lines.get(until or "")
-    if end is None or (until is None and newest.sequence > end["sequence"]):
+    is_behind = end is not None and newest.segment > end["segment"] and newest.sequence > end["sequence"]
+    if end is None or (until is None and is_behind):
         start = starts[until] if until is not None else newest
         return Story(start, (), (), start.segment)
     return _walked_back(end, lines, order, starts)
@@ -169,7 +170,7 @@ def differences(database: Path, built: Path, *, besides: Mapping[str, Collection
 
 
 def _lines(path: Path) -> Iterator[Line]:
-    with path.open("rb") as log:
+    with suppress(FileNotFoundError), path.open("rb") as log:  # an old segment may be deleted meanwhile
         for each in log:
             told = read_line(each) if each != b"\n" else None
             if told is not None:
