@@ -1,14 +1,18 @@
 """Named streams of randomness: independent, stable, and set where an author has set none."""
 
+import random
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from oito.experiments.seeds import apply, stream
+from oito.experiments.seeds import apply, drawn, stream
 
 _names = st.lists(st.text(max_size=5), max_size=4)
 
@@ -44,3 +48,19 @@ def test_what_has_no_random_state_is_left_as_it_is() -> None:
     before = line.get_params()
     assert apply(line, 7) is line and line.get_params() == before
     assert apply(plain, 7) is plain
+
+
+def test_what_draws_from_a_global_generator_draws_the_same_and_moves_nobody_else() -> None:
+    folds = []
+    for _ in range(2):
+        with drawn(7):
+            folds.append(([each.tolist() for _, each in KFold(3, shuffle=True).split(range(9))], random.random()))
+    assert folds[0] == folds[1]
+    said = []
+    for seed in (7, 8):
+        np.random.seed(1)
+        random.seed(1)
+        with drawn(seed):
+            np.random.random(seed)
+        said.append((np.random.random(), random.random()))
+    assert said[0] == said[1]

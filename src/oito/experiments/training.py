@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -84,8 +84,10 @@ class Trainer:
         sample = self.sample(part)
         return Sample(boosters.shown(estimator, sample.X.clone()), sample.y)
 
-    def _steady(self, part: Part) -> AbstractContextManager[None]:
-        return steady(len(self.rows[part]) * self.matrix.shape[1])
+    @contextmanager
+    def _steady(self, part: Part) -> Iterator[None]:
+        with steady(len(self.rows[part]) * self.matrix.shape[1]), seeds.drawn(seeds.stream(self._seed, "global")):
+            yield
 
     def fitted(self, estimator: Any, part: Part, *names: str) -> Any:
         """Return the estimator, fitted on a part from the seed stream of that name, the user's way if there is one.
