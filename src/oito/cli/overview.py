@@ -18,7 +18,10 @@ GENERAL = (
     "oito.flow.actions",
     "oito.flow.releasing",
     "oito.flow.pages",
+    "oito.flow.curves",
     "oito.flow.timetable",
+    "oito.flow.cleaning",
+    "oito.flow.integrity",
     "oito.simulation.actions",
 )
 OWN = "oito.cli.services"
