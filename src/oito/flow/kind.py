@@ -50,7 +50,7 @@ class Spec:
     holds: ClassVar[bool] = False  # waits for a verdict before it takes newer data, once something watches it
     may_be_mapped: ClassVar[bool] = False  # whether it can be made one partition at a time
     is_random: ClassVar[bool] = False  # draws from the project's seed, whether or not its function asks for one
-    libraries: ClassVar[tuple[str, ...]] = ()  # modules of packages that compute the result, beside those its code reaches
+    libraries: ClassVar[tuple[str, ...]] = ()  # modules of packages that compute it, beside those its code reaches
 
     @property
     def needs_function(self) -> bool:
