@@ -22,6 +22,7 @@ GENERAL = (
     "oito.flow.timetable",
     "oito.flow.cleaning",
     "oito.flow.integrity",
+    "oito.flow.verify",
     "oito.simulation.actions",
 )
 OWN = "oito.cli.services"
