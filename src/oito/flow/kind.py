@@ -124,5 +124,5 @@ class Kind:
         return bool(self.spec.is_external) and not self.spec.takes_assets and not self.spec.wants
 
     def door(self, name: str) -> ModuleType:
-        """Return the kind's module `run`, `actions` or `panels`, imported when first asked for."""
+        """Return the kind's module `run`, `actions`, `panels` or, where it has one, `upkeep`, imported when first asked for."""
         return importlib.import_module(f"{self.package}.{name}")

@@ -192,7 +192,8 @@ class Files:
             path = self.verify(digest)
             if not 0 <= time.time() - path.stat().st_mtime < _YOUNG_S:
                 os.utime(path)
-        except (StorageError, FileNotFoundError):  # broken, not there, or deleted as unowned this very moment
+        except (StorageError, FileNotFoundError, PermissionError):
+            # broken, not there, deleted as unowned this very moment, or another account's, whose age is not ours to set
             return False
         return True
 
