@@ -1,4 +1,7 @@
-"""The one table of `make bench`: runs every script here and in `rivals`, and sums up what they reported. It measures nothing itself."""
+"""The one table of `make bench`: runs every script here and in `rivals`, and sums up what they reported. It measures nothing itself.
+
+`python benchmarks/table.py storage rivals` runs those alone whose path has one of the words.
+"""
 
 import json
 import os
@@ -48,7 +51,8 @@ def missing(what: str, rival: str, reason: str) -> None:
 def main() -> None:
     """Run every script, one at a time; the table comes last, also when a script failed."""
     scripts = [*sorted(path for path in HERE.glob("*.py") if path != Path(__file__)), HERE / "rivals" / "all.py"]
-    failed = []
+    words, failed = sys.argv[1:], []
+    scripts = [each for each in scripts if not words or any(word in str(each.relative_to(HERE)) for word in words)]
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder, "rows")
         rows.touch()

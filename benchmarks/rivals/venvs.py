@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # where `table` and the other scri
 # Newest versions of November 2026 that install and run on Python 3.11; what stands behind them mends a broken release.
 PINS: Mapping[str, Sequence[str]] = {
     "dagster": ["dagster==1.13.29"],
-    "prefect": ["prefect==3.8.8", "fastapi<0.165"],
-    "zenml": ["zenml[local]==ZENML"],
+    "prefect": ["prefect==3.8.8", "fastapi==0.139.0"],  # later ones have parted with what it imports
+    "zenml": ["zenml[local]==0.98.0"],
     "metaflow": ["metaflow==2.19.39"],
     "hamilton": ["sf-hamilton[visualization]==1.90.0"],
     "mlflow": ["mlflow==3.17.2"],
@@ -74,9 +74,11 @@ def told(name: str, code: str, *arguments: str, timeout_s: float = 300.0) -> dic
     """
     python = python_of(name)
     with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "bench.py")  # some look for the file of the main module
+        script.write_text(code)
         try:
             run = subprocess.run(
-                [str(python), "-c", code, *arguments], cwd=folder, env=environment(name, Path(folder)),
+                [str(python), str(script), *arguments], cwd=folder, env=environment(name, Path(folder)),
                 capture_output=True, text=True, timeout=timeout_s,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
