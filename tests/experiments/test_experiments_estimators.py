@@ -17,7 +17,7 @@ PAGE = (manual.DOCS / "estimators.md").read_text()
 KEPT = ["yes", "yes", "yes"]
 FEW = ["BernoulliRBM", "GaussianProcessClassifier", "GridSearchCV", "HistGradientBoostingRegressor", "IsolationForest", "KMeans",
        "LGBMClassifier", "LogisticRegression", "PCA", "RandomForestClassifier", "SVC", "TSNE", "TfidfVectorizer", "XGBClassifier"]  # fmt: skip
-AGAIN = ["DictVectorizer", "MLPRegressor"]
+AGAIN = ["DictVectorizer", "TargetEncoder"]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def estimators() -> Iterator[Any]:
     sys.modules["estimators"] = module  # its dataclass looks itself up there
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["estimators"]
-    sys.path.remove(str(manual.DOCS))
+    sys.modules.pop("estimators", None)
+    sys.path[:] = [place for place in sys.path if place != str(manual.DOCS)]
 
 
 def table() -> dict[str, list[str]]:
@@ -60,7 +60,7 @@ def test_the_page_counts_what_it_lists(estimators: Any) -> None:
 
 def test_more_than_nine_in_ten_that_can_answer_new_rows_are_made_again_bit_by_bit() -> None:
     kept = [name for name, cells in table().items() if cells == KEPT]
-    assert len(kept) >= 180
+    assert len(kept) >= 189
 
 
 def test_a_part_of_the_page_is_so(estimators: Any) -> None:
