@@ -88,7 +88,8 @@ def size_bytes(text: str) -> int:
             next='write "500MB" or "2GB"',
         )
     base, power = (1024 if match["binary"] else 1000), " kmgt".index((match["prefix"] or " ").lower())
-    return round(float(match["number"]) * base**power)
+    size: float = float(match["number"]) * float(base) ** power
+    return round(size)
 
 
 def size_text(count: float) -> str:

@@ -72,8 +72,12 @@ SETTINGS = (
     Setting("token", "", "Bearer token that servers ask for; needed to listen beyond this machine."),
     Setting("max_body_bytes", 16 * 1024 * 1024, "Largest request body that a server reads."),
     Setting("keep_runs", "30d", "How long runs, and the versions they made or used, are kept from oito gc."),
-    Setting("keep_releases", 0, "Newest releases of each environment that are kept from oito gc; 0 is all of them.", least=0),
-    Setting("keep_files", "1h", "How old bytes must be before oito gc deletes them; what a living run may write is kept."),
+    Setting(
+        "keep_releases", 0, "Newest releases of each environment that are kept from oito gc; 0 is all of them.", least=0
+    ),
+    Setting(
+        "keep_files", "1h", "How old bytes must be before oito gc deletes them; what a living run may write is kept."
+    ),
     Setting(
         "lease_s", 20.0, "Seconds without a sign of life after which another process takes over a step.", least=5.0
     ),

@@ -12,8 +12,8 @@ import pytest
 import manual
 import oito
 from oito.eight import KINDS
-from oito.flow.kind import Spec
 from oito.flow.entry import State
+from oito.flow.kind import Spec
 
 INNER = {"reader", "query", "file", "unreadable", *(field.name for field in fields(Spec))}
 HINT = "python docs/reference.py writes it again"

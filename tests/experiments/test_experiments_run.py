@@ -15,7 +15,7 @@ import pytest
 
 from oito.catalog import versions
 from oito.catalog.records import Version
-from oito.errors import BadInput, CorruptFile, DataError, StepFailed, StepTimeout
+from oito.errors import BadInput, CorruptFile, DataError, OitoError, StepFailed, StepTimeout
 from oito.flow import commits, runner
 from oito.flow.site import Site
 
@@ -154,6 +154,7 @@ def test_what_one_trial_does_to_its_rows_no_other_sees(opened: Open) -> None:
         """
     assert len(trained(opened(more=more), "own").record["trials"]) == 3
     error = refused(opened(more=more.replace('train.X[0, "weight"]', "train.y[0]"), folder="second"), "own")
+    assert isinstance(error, OitoError)
     assert error.what == "own raised ValueError: assignment destination is read-only"
 
 

@@ -152,7 +152,9 @@ def test_the_card_shows_graph_space_and_parameters(tmp_path: Path) -> None:
 
     site = _site(tmp_path)
     made = run.make(Context(site, site.project.asset("lateness"), {}, definition="d"))
-    version = Version(1, "lateness", 1, "model", "ok", "f", "d", "c", "", "dev", "r", 0.0, None, 0, made.record, {}, {}, {})
+    version = Version(
+        1, "lateness", 1, "model", "ok", "f", "d", "c", "", "dev", "r", 0.0, None, 0, made.record, {}, {}, {}
+    )
     facts, graph, space, params = panels.version_blocks(site, version)
     assert ("must beat", "dummy, linear") in facts.pairs  # type: ignore[union-attr]  # facts
     assert [node.id for node in graph.nodes] == ["late", "record", "calendar", "lateness"]  # type: ignore[union-attr]  # a graph

@@ -72,7 +72,9 @@ class Project:
     kinds: Mapping[str, Kind]
     files: tuple[Path, ...]
     modules: Mapping[str, ModuleType] = field(default_factory=dict)  # as they were loaded, by name
-    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of a sketch: asset → what its code came to
+    definitions: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # of a sketch: asset → what its code came to
 
     def asset(self, name: str) -> Asset:
         """Return one asset.

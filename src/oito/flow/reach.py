@@ -15,7 +15,6 @@ from typing import Any
 from oito.flow import loading
 from oito.flow.packages import in_site_folder
 
-
 OWN = Path(__file__).resolve().parents[2]  # where this package was imported from; a checkout may hold a project, too
 
 
