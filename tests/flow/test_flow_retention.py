@@ -385,3 +385,23 @@ def test_a_version_about_to_be_reused_is_not_freed_under_it(tiny: Tiny, monkeypa
     assert tiny.did(tiny.run())["cleaned"] == "made"
     assert tiny.version("cleaned").number == 3
     assert retention.judged(site).goes is not None
+
+
+def test_a_whole_keeps_its_partitions_and_old_ones_go(tiny: Tiny) -> None:
+    text = (
+        "@oito.source(key='id')\ndef orders(since): return outside()\n\n@oito.dataset\n"
+        "def daily(orders: pl.DataFrame, *, day: oito.Key = oito.Key.among('a', 'b', 'c')): return orders.with_columns(d=pl.lit(str(day)), x=pl.lit(1))\n"
+    )
+    tiny.write(HEAD + text).run(environment="production")
+    tiny.edit("x=pl.lit(1)", "x=pl.lit(2)")
+    tiny.run(environment="production")
+    assert len(tiny.version("daily", "production").partitions["keys"]) == 3
+    site = later(tiny)
+    data = collected(site)
+    assert {each["version"] for each in data["versions"]} >= {"daily[a]:v1", "daily[b]:v1", "daily[c]:v1"}
+    assert integrity.check(site).data["problems"] == []
+    assert "made" not in {
+        state for name, state in tiny.did(tiny.run(environment="production")).items() if name != "orders"
+    }
+    assert tiny.rows("daily", "production")["x"].to_list() == [2] * 9
+    assert {states(site, f"daily[{key}]")[-1] for key in "abc"} == {"ok"}
