@@ -56,7 +56,8 @@ def append(rows): lance.write_dataset(rows, "table.lance", mode="append")
 def main() -> None:
     """Report milliseconds of a commit near the thousandth, or as many as there were in a minute, and the seconds of all.
 
-    Of the four only oito syncs what it writes: what it has acknowledged survives a power cut, but for its newest moments.
+    Traced, 20 appends of Delta Lake and of Lance call fsync not once, those of Iceberg 96 times, in its catalog; oito syncs
+    each file and its name before the commit, and the catalog now and then. A busy disk therefore slows oito more than the two.
     """
     for name, code in CODES.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Rivals in throw-away virtual environments under `build/rivals`, made on demand, with telemetry off and no network but pip's."""
+"""Rivals in throw-away virtual environments under `build/rivals`, made on demand, with telemetry off and proxies that lead nowhere."""
 
 import json
 import os
