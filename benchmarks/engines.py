@@ -12,8 +12,8 @@ from table import report
 from oito.catalog.catalog import Catalog
 from oito.clock import RealClock
 from oito.eight import KINDS
-from oito.flow.engine import Engine, Inline
-from oito.flow.processes import Processes
+from oito.flow.engines.engine import Engine, Inline
+from oito.flow.engines.processes import Processes
 from oito.flow.project import load
 from oito.flow.site import Context, Site
 from oito.settings import load as load_settings

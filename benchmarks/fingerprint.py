@@ -10,7 +10,8 @@ from pathlib import Path
 
 from table import report
 
-from oito.flow.code import Closure, closure
+from oito.flow.code.closure import closure
+from oito.flow.code.closure import Closure
 
 MODULES, FUNCTIONS, REPEATS = 10, 20, 5
 

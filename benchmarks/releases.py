@@ -14,7 +14,7 @@ from oito.catalog import environments, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import NewVersion
 from oito.clock import VirtualClock, moment, text
-from oito.flow import release
+from oito.flow.releases import release
 from oito.flow.site import Site
 from oito.workspace import Workspace
 

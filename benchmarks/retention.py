@@ -14,9 +14,9 @@ from oito.catalog import versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import NewVersion
 from oito.clock import RealClock
-from oito.flow import cleaning, integrity, repair
 from oito.flow.project import Project
 from oito.flow.site import Site
+from oito.flow.upkeep import cleaning, integrity, repair
 from oito.settings import load
 from oito.storage.files import Files
 

@@ -15,7 +15,8 @@ from table import report
 from oito.catalog.catalog import Catalog
 from oito.clock import RealClock
 from oito.eight import KINDS
-from oito.flow import engine, runner
+from oito.flow import runner
+from oito.flow.engines import engine
 from oito.flow.plan import Planner
 from oito.flow.project import load
 from oito.flow.site import Context, Made, Site

@@ -254,7 +254,7 @@ def _reproduced(names: Sequence[str], root: Path, jobs: int) -> dict[str, str]:
 
 def _again(site: Any, name: str) -> str:
     from oito.errors import OitoError
-    from oito.flow.reproduction import reproduce
+    from oito.flow.remaking.reproduction import reproduce
 
     try:
         found = reproduce(site, site.catalog.find(_experiment(name), "dev"))

@@ -16,7 +16,7 @@ _CHILD = """
 import json, sys, traceback, warnings
 from pathlib import Path
 from oito.errors import DeclarationError
-from oito.flow.code import closure
+from oito.flow.code.closure import closure
 sys.dont_write_bytecode = True
 warnings.simplefilter("ignore")
 answers = {}

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from oito.flow.engine import Done, Engine
-from oito.flow.processes import Processes
+from oito.flow.engines.engine import Done, Engine
+from oito.flow.engines.processes import Processes
 from oito.flow.site import Context, Site
 from tiny import HEAD, Tiny
 

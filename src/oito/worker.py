@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from oito.errors import OitoError
-from oito.flow import messages
-from oito.flow.attempt import once
-from oito.flow.messages import Message
+from oito.flow.engines import messages
+from oito.flow.engines.attempt import once
+from oito.flow.engines.messages import Message
 from oito.flow.site import Site, failed
 
 _PR_SET_PDEATHSIG = 1

@@ -16,25 +16,15 @@ from oito.clock import Clock, RealClock, VirtualClock, moment
 from oito.eight import kinds
 from oito.errors import DeclarationError, UnknownAsset
 from oito.flow import actions as flow_actions
-from oito.flow import (
-    bundle,
-    cleaning,
-    curves,
-    integrity,
-    pages,
-    release,
-    released,
-    releasing,
-    runner,
-    sketch,
-    timetable,
-    verify,
-)
+from oito.flow import bundle, curves, pages, runner, sketch, timetable
 from oito.flow import project as projects
 from oito.flow.action import Action, actions_of
 from oito.flow.project import NeedsProject, Project
+from oito.flow.reads.watching import watched
+from oito.flow.releases import release, released, releasing
+from oito.flow.remaking import verify
 from oito.flow.site import Site, Tell, silent
-from oito.flow.watching import watched
+from oito.flow.upkeep import cleaning, integrity
 from oito.names import did_you_mean
 from oito.show import Page
 from oito.simulation import actions as simulation_actions

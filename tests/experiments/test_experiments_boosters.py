@@ -18,7 +18,7 @@ from oito.experiments.model_files import dump, load
 from oito.experiments.trained import opened as open_model
 from oito.experiments.trained import predicted
 from oito.flow import runner
-from oito.flow.reproduction import reproduce
+from oito.flow.remaking.reproduction import reproduce
 from oito.flow.site import Site
 
 lightgbm = pytest.importorskip("lightgbm")

@@ -10,7 +10,8 @@ import pytest
 from oito.catalog import environments
 from oito.clock import VirtualClock
 from oito.errors import GateRefused
-from oito.flow import release, runner
+from oito.flow import runner
+from oito.flow.releases import release
 from oito.flow.site import Gate, Site
 
 Open = Callable[..., Site]

@@ -11,8 +11,9 @@ import pytest
 from oito.errors import BadInput
 from oito.experiments import actions
 from oito.experiments.panels import asset_blocks, version_blocks
-from oito.flow import release, runner
+from oito.flow import runner
 from oito.flow.action import actions_of
+from oito.flow.releases import release
 from oito.flow.site import Site
 from oito.show import Block, Chart, Facts, Form, Page, Table, Text
 from oito.web.render import fragment

@@ -10,7 +10,7 @@ import pytest
 from oito.catalog.records import Version
 from oito.errors import CorruptFile, NotReproduced
 from oito.flow import actions, runner
-from oito.flow.reproduction import reproduce
+from oito.flow.remaking.reproduction import reproduce
 from oito.flow.site import Site
 
 Open = Callable[..., Site]

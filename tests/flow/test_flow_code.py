@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oito.errors import DeclarationError
-from oito.flow import packages
-from oito.flow.code import Closure, closure
-from oito.flow.packages import version_of
-from oito.flow.references import uses_of
-from oito.flow.shown import shown_text
-from oito.flow.syntax import bytecode
+from oito.flow.code import packages
+from oito.flow.code.closure import closure
+from oito.flow.code.closure import Closure
+from oito.flow.code.packages import version_of
+from oito.flow.code.references import uses_of
+from oito.flow.code.shown import shown_text
+from oito.flow.code.syntax import bytecode
 
 PROJECT = """\
 import helpers
@@ -151,7 +152,7 @@ def test_code_without_a_source_is_keyed_by_what_it_does(text: str, is_same: bool
 
 def test_constants_in_a_set_have_one_digest_in_every_process() -> None:
     text = (
-        "from oito.flow.code import closure\nspace = {'__name__': 'console'}\n"
+        "from oito.flow.code.closure import closure\nspace = {'__name__': 'console'}\n"
         "exec(\"def asset(x): return x in {'a', 'b', 'c', 'd'}\", space)\n"
         "print(closure(space['asset'], roots=[]).code)"
     )

@@ -14,7 +14,7 @@ from oito.catalog import environments, events, runs, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import NewVersion
 from oito.clock import moment, text, uptime
-from oito.flow import integrity
+from oito.flow.upkeep import integrity
 from tiny import CHAIN, Tiny
 
 CHILD = """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oito.errors import StorageFull
-from oito.flow import integrity
+from oito.flow.upkeep import integrity
 from tiny import HEAD, Tiny
 
 ROUNDS = 6  # `python tests/storm.py FOLDER 100` is the long one

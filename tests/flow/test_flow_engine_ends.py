@@ -14,8 +14,8 @@ import pytest
 
 from engine_room import BUSY_IN_C, children, context, ended, gone, in_session, one, processes
 from oito.errors import MemoryExceeded, StepTimeout, WorkerDied
-from oito.flow.engine import Engine
-from oito.flow.processes import Processes
+from oito.flow.engines.engine import Engine
+from oito.flow.engines.processes import Processes
 from tiny import CHAIN, HEAD, Tiny
 
 DEATHS = {
@@ -182,7 +182,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from tiny import Tiny
-from oito.flow.processes import Processes
+from oito.flow.engines.processes import Processes
 from oito.flow.site import Context
 tiny = Tiny(Path(sys.argv[1]))
 site = tiny.site()

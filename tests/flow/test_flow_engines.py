@@ -29,9 +29,9 @@ from oito.errors import (
     ProjectFaults,
     StepFailed,
 )
-from oito.flow import messages
-from oito.flow.engine import Inline
-from oito.flow.engines import cores, engine_of
+from oito.flow.engines import messages
+from oito.flow.engines.choice import cores, engine_of
+from oito.flow.engines.engine import Inline
 from oito.flow.site import Context, Made
 from oito.settings import load as load_settings
 from oito.workspace import Workspace

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from oito.catalog import environments
 from oito.errors import BadSetting, OitoError
-from oito.flow import actions, bundle, release
+from oito.flow import actions, bundle
 from oito.flow.plan import Planner
 from oito.flow.project import load as load_project
+from oito.flow.releases import release
 from oito.settings import branch_environment, git_branch, load
 from oito.workspace import Workspace
 from tiny import CHAIN, KINDS_AND_MORE, WATCHED, Tiny

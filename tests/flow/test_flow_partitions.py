@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from oito.catalog import versions
 from oito.errors import BadInput, DataError, ProjectFaults, StepFailed, UnknownEnvironment
-from oito.flow import actions, release
+from oito.flow import actions
 from oito.flow.dimensions import Day, Dimension, Hour, Key, Month, Window
 from oito.flow.partition import matching
+from oito.flow.releases import release
 from oito.storage import cuts, tables
 from oito.storage.files import Files
 from tiny import HEAD, Tiny

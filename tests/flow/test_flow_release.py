@@ -13,7 +13,8 @@ from oito.catalog.catalog import Catalog
 from oito.catalog.records import NewVersion
 from oito.clock import VirtualClock, moment, text
 from oito.errors import BadInput, DeclarationError, GateRefused, Refused, UnknownEnvironment
-from oito.flow import bundle, release, runner
+from oito.flow import bundle, runner
+from oito.flow.releases import release
 from oito.storage.files import Files
 from oito.workspace import Workspace
 from tiny import CHAIN, WATCHED, Tiny

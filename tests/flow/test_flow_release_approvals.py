@@ -7,8 +7,8 @@ import pytest
 
 from oito.catalog import environments, events
 from oito.errors import ApprovalMissing, BadSetting, Refused
-from oito.flow import release, releasing
-from oito.flow.approvals import rule
+from oito.flow.releases import release, releasing
+from oito.flow.releases.approvals import rule
 from oito.flow.site import Site
 from oito.settings import load as load_settings
 from oito.show import Badge, Facts, Form

@@ -11,7 +11,7 @@ import pytest
 from oito.catalog import environments, runs
 from oito.clock import VirtualClock, moment
 from oito.errors import DeclarationError, StepFailed
-from oito.flow.reach import OWN, Reach
+from oito.flow.releases.reach import OWN, Reach
 from oito.workspace import Workspace
 
 PROJECT = """
@@ -164,7 +164,7 @@ def test_an_importer_that_offers_the_working_folder_is_not_listened_to(tmp_path:
         import sys
         from importlib.machinery import PathFinder
         from pathlib import Path
-        from oito.flow.reach import Reach
+        from oito.flow.releases.reach import Reach
 
         class Editable:  # as installers put it there for a package in development
             @staticmethod

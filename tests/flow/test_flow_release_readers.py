@@ -17,7 +17,7 @@ from oito.catalog import environments, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import NewVersion
 from oito.clock import VirtualClock, moment, text
-from oito.flow import release, releasing
+from oito.flow.releases import release, releasing
 from oito.flow.runner import run
 from oito.workspace import Workspace
 from tiny import CHAIN, Tiny

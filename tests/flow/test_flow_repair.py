@@ -17,8 +17,9 @@ from oito.cli import main
 from oito.endpoints.journal import About, Journal
 from oito.errors import CatalogLost, Refused, StorageError
 from oito.features.shelves import online_path
-from oito.flow import integrity, release, repair
+from oito.flow.releases import release
 from oito.flow.site import Site
+from oito.flow.upkeep import integrity, repair
 from oito.storage import manifest, rebuild
 from tiny import HEAD, WATCHED, Tiny
 

@@ -14,7 +14,7 @@ import pytest
 from oito.catalog.records import Version
 from oito.errors import CorruptFile, NotReproduced
 from oito.flow import actions, machine
-from oito.flow.reproduction import reproduce
+from oito.flow.remaking.reproduction import reproduce
 from oito.flow.site import Site
 from tiny import HEAD, Tiny
 

@@ -20,10 +20,13 @@ from oito.catalog.records import Run, Version
 from oito.clock import RealClock, uptime
 from oito.endpoints.journal import About, Journal
 from oito.errors import VersionFreed
-from oito.flow import cleaning, engine, integrity, pages, release, repair, retention
-from oito.flow.attempt import attempt
+from oito.flow import pages
+from oito.flow.engines import engine
+from oito.flow.engines.attempt import attempt
+from oito.flow.releases import release
 from oito.flow.site import Context, Made, Site
 from oito.flow.stored import Stored
+from oito.flow.upkeep import cleaning, integrity, repair, retention
 from tiny import CHAIN, HEAD, WATCHED, Tiny
 
 AT_ONCE: dict[str, Any] = {"keep_runs": "0s", "keep_files": "0s"}

@@ -16,10 +16,12 @@ from oito.catalog import events, runs, versions
 from oito.catalog.records import Run
 from oito.clock import uptime
 from oito.errors import CheckFailed, OitoError, StepFailed, StepTimeout, StorageFull
-from oito.flow import actions, engine, integrity, runner
-from oito.flow.attempt import attempt
+from oito.flow import actions, runner
+from oito.flow.engines import engine
+from oito.flow.engines.attempt import attempt
 from oito.flow.site import Context, Made
 from oito.flow.stored import Stored
+from oito.flow.upkeep import integrity
 from tiny import CHAIN, HEAD, WATCHED, Tiny
 
 CHILD = """
@@ -96,7 +98,7 @@ def test_what_a_step_prints_stands_in_its_log(tiny: Tiny, capsys: pytest.Capture
 
 
 def test_runs_in_two_threads_leave_the_output_as_it_was(tiny: Tiny) -> None:
-    from oito.flow.attempt import captured
+    from oito.flow.engines.attempt import captured
 
     before, both = sys.stdout, threading.Barrier(2)
     logs: list[list[str]] = [[], []]

@@ -13,8 +13,19 @@ from hypothesis import strategies as st
 
 from oito.clock import moment
 from oito.errors import BadInput
-from oito.flow.cron import Cron, zone_of
-from oito.flow.schedule import MISSED, MOST_MADE_UP, Due, Every, Missed, Schedule, due, scheduled, targets, wave
+from oito.flow.schedules.cron import Cron, zone_of
+from oito.flow.schedules.schedule import (
+    MISSED,
+    MOST_MADE_UP,
+    Due,
+    Every,
+    Missed,
+    Schedule,
+    due,
+    scheduled,
+    targets,
+    wave,
+)
 from oito.sources.spec import SourceSpec
 
 MINUTE = timedelta(minutes=1)

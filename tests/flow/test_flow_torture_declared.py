@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from oito.flow import fingerprint
+from oito.flow.code.packages import Package, package_of
 from oito.flow.fingerprint import Parts, causes, definition
-from oito.flow.packages import Package, package_of
 from tiny import HEAD, Tiny
 
 ORDERS = (
@@ -169,9 +169,9 @@ def test_a_package_upgrade_counts_by_policy(
     mode: str, version: str, is_seen: bool, project: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = package_of
-    monkeypatch.setattr("oito.flow.ownership.package_of", lambda file: upgraded(real(file), "2.4.0"))
+    monkeypatch.setattr("oito.flow.code.ownership.package_of", lambda file: upgraded(real(file), "2.4.0"))
     before = definitions(project, packages=mode)
-    monkeypatch.setattr("oito.flow.ownership.package_of", lambda file: upgraded(real(file), version))
+    monkeypatch.setattr("oito.flow.code.ownership.package_of", lambda file: upgraded(real(file), version))
     told = changed(before, definitions(project, packages=mode))
     shown = ("2.4", version[:3]) if mode == "minor" else ("2.4.0", version)
     assert told == ({"shares": [f"package numpy: {shown[0]} → {shown[1]}"]} if is_seen else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oito.catalog import runs
 from oito.catalog.records import Run
 from oito.clock import uptime
-from oito.flow.release import release, rollback
+from oito.flow.releases.release import release, rollback
 from oito.flow.triggers import Call, calls, declared, is_quiet, standing
 from tiny import CHAIN, WATCHED, Tiny
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oito.errors import UndeclaredRead
-from oito.flow.watching import watched
+from oito.flow.reads.watching import watched
 from tiny import HEAD, Tiny
 
 ORDERS = (

@@ -4,7 +4,7 @@ import pytest
 
 from oito.catalog import events
 from oito.errors import BadInput, NotReproduced, UnknownAsset
-from oito.flow import verify
+from oito.flow.remaking import verify
 from tiny import HEAD, Tiny
 
 PROJECT = (

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from oito.flow.reproduction import reproduce
+from oito.flow.remaking.reproduction import reproduce
 
 
 def test_an_endpoint_and_a_verdict_are_made_again_while_the_journal_is_there(loop: Callable[..., Any]) -> None:

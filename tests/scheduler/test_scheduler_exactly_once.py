@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clockwork import START, Killed, Known, Machine
 from oito.catalog import ticks
 from oito.clock import moment, text
-from oito.flow.schedule import MISSED, schedules
+from oito.flow.schedules.schedule import MISSED, schedules
 
 SPANS = st.sampled_from([1.0, 20.0, 59.0, 61.0, 400.0, 1800.0, 3599.9, 3600.0, 9000.0])
 DEEDS = st.lists(

@@ -16,7 +16,7 @@ from oito.testing import CatalogContract, EngineContract, FilesContract, RowsCon
 from oito.catalog.catalog import Catalog
 from oito.clock import VirtualClock, moment
 from oito.errors import OitoError, StepFailed
-from oito.flow.engine import Done, Inline
+from oito.flow.engines.engine import Done, Inline
 from oito.storage import tables as good_tables
 from oito.storage.files import Files
 from oito.storage.sql import Database

@@ -1,7 +1,7 @@
 """Both engines keep the promises that are asked of every other."""
 
-from oito.flow.engine import Engine, Inline
-from oito.flow.processes import Processes
+from oito.flow.engines.engine import Engine, Inline
+from oito.flow.engines.processes import Processes
 from oito.flow.site import Site
 from oito.testing import EngineContract
 

@@ -16,13 +16,13 @@ from oito.eight import kinds
 
 GENERAL = (
     "oito.flow.actions",
-    "oito.flow.releasing",
+    "oito.flow.releases.releasing",
     "oito.flow.pages",
     "oito.flow.curves",
     "oito.flow.timetable",
-    "oito.flow.cleaning",
-    "oito.flow.integrity",
-    "oito.flow.verify",
+    "oito.flow.upkeep.cleaning",
+    "oito.flow.upkeep.integrity",
+    "oito.flow.remaking.verify",
     "oito.simulation.actions",
 )
 OWN = "oito.cli.services"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from oito.eight import kinds
 from oito.errors import OitoError
-from oito.flow import repair
 from oito.flow.project import Project
 from oito.flow.site import Site
+from oito.flow.upkeep import repair
 from oito.show import Badge, Block, Cell, Facts, Page, Table, Text
 from oito.workspace import Workspace
 

@@ -83,7 +83,7 @@ def serve(workspace: Workspace, endpoint: str = "", *, port: int = 0, host: str 
     """
     from oito.endpoints import server, serving
     from oito.endpoints.loading import journal_folder
-    from oito.flow.reach import Reach
+    from oito.flow.releases.reach import Reach
 
     settings = workspace.settings
     site = _site_to_serve(workspace)
@@ -99,7 +99,7 @@ def serve(workspace: Workspace, endpoint: str = "", *, port: int = 0, host: str 
 
 def _site_to_serve(workspace: Workspace) -> Site:
     """Return where an endpoint is served from; the folder's own code is not imported, functions come from stored source."""
-    from oito.flow.release import current_release_of
+    from oito.flow.releases.release import current_release_of
 
     environment = workspace.environment
     if not workspace.settings.is_told("environment"):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 from oito.flow.declare import Decorator, declared
 from oito.flow.dimensions import Dimension, cuts_of
 from oito.flow.kind import Kind, Spec
-from oito.flow.schedule import Missed
+from oito.flow.schedules.schedule import Missed
 
 F = TypeVar("F", bound=Callable[..., Any])
 Severity = Literal["fail", "warn", "quarantine"]

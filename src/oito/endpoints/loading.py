@@ -16,7 +16,8 @@ from oito.catalog.signature import Signature
 from oito.endpoints import executor
 from oito.endpoints.answering import Score, scoring
 from oito.errors import UnknownVersion
-from oito.flow import bundle, project, release
+from oito.flow import bundle, project
+from oito.flow.releases import release
 from oito.flow.site import Site
 from oito.names import file_name
 

@@ -9,7 +9,7 @@ from oito.endpoints import feedback, journal, segment
 from oito.endpoints.predictions import journals
 from oito.errors import NotFound
 from oito.flow.site import Site
-from oito.flow.upkeep import Held, Problem
+from oito.flow.upkeep.kinds import Held, Problem
 
 
 def held(site: Site) -> Iterator[Held]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from oito.flow.site import Site
-from oito.flow.upkeep import Keep, Leftover
+from oito.flow.upkeep.kinds import Keep, Leftover
 
 
 def leftovers(site: Site, keep: Keep) -> Iterator[Leftover]:

@@ -12,7 +12,7 @@ from oito.errors import OitoError
 from oito.features import shelves
 from oito.features.online import Online
 from oito.flow.site import Site
-from oito.flow.upkeep import Keep, Leftover, Problem
+from oito.flow.upkeep.kinds import Keep, Leftover, Problem
 
 _WORD = "features"
 _MARK = "online:"

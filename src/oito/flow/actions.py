@@ -9,10 +9,11 @@ from typing import Any
 from oito.catalog import approvals, versions
 from oito.catalog.records import Step, Version
 from oito.errors import BadInput, NotReproduced
-from oito.flow import pages, released, runner
+from oito.flow import pages, runner
 from oito.flow.action import action
 from oito.flow.entry import SETTLED
 from oito.flow.plan import Planner
+from oito.flow.releases import released
 from oito.flow.site import Site
 from oito.settings import SETTINGS, Settings
 from oito.show import Badge, Block, Cell, Facts, Link, Page, Table, Text
@@ -164,7 +165,7 @@ def reproduce(site: Site, name: str) -> Page:
     Args:
         name: a version (`late_flight:v3`), an asset, or an asset in an environment.
     """
-    from oito.flow import reproduction
+    from oito.flow.remaking import reproduction
 
     found = reproduction.reproduce(site, site.catalog.find(name, site.environment))
     conditions = "\n".join(found.conditions)

@@ -10,12 +10,13 @@ from oito.catalog.catalog import Change
 from oito.catalog.lineage import PARTITION
 from oito.catalog.records import NewVersion, Step, Version
 from oito.errors import GateRefused
-from oito.flow import machine, undeclared
-from oito.flow.engine import Done
+from oito.flow import machine
+from oito.flow.engines.engine import Done
 from oito.flow.entry import Entry
 from oito.flow.keyed import whole_fingerprint
 from oito.flow.partition import data
 from oito.flow.project import Asset
+from oito.flow.reads import undeclared
 from oito.flow.site import Context, Gate, Made, Site
 from oito.flow.stored import Stored, digests, joined
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from oito.catalog.records import Version
 from oito.errors import BadInput, DeclarationError
-from oito.flow.code import closure
-from oito.flow.ownership import Owners
-from oito.flow.packages import version_of
+from oito.flow.code.closure import closure
+from oito.flow.code.ownership import Owners
+from oito.flow.code.packages import version_of
 from oito.flow.project import Asset, Project
 from oito.storage.digests import digest
 

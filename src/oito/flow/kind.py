@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 from oito.errors import BadInput
-from oito.flow.cron import Cron
-from oito.flow.schedule import MISSED, Missed
+from oito.flow.schedules.cron import Cron
+from oito.flow.schedules.schedule import MISSED, Missed
 from oito.names import duration, size_bytes
 
 OPERATIONAL = frozenset(

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from oito.errors import DeclarationError
-from oito.flow.packages import in_site_folder, in_standard_library
+from oito.flow.code.packages import in_site_folder, in_standard_library
 
 _BEGAN_S = time.time()
 _executed: dict[str, bytes] = {}  # file → the bytes that this process executed last

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from oito.flow import packages
+from oito.flow.code import packages
 from oito.storage.files import Files
 
 Environment = dict[str, Any]

@@ -11,12 +11,13 @@ from oito.catalog.records import Version
 from oito.clock import uptime
 from oito.errors import BadInput, OitoError
 from oito.flow import fingerprint as fingerprints
-from oito.flow import loading, undeclared
+from oito.flow import loading
+from oito.flow.code.ownership import Owners
 from oito.flow.entry import SETTLED, Entry
 from oito.flow.fingerprint import Cause
 from oito.flow.keyed import given_keys, input_causes, keyed
-from oito.flow.ownership import Owners
 from oito.flow.project import Asset, NeedsProject
+from oito.flow.reads import undeclared
 from oito.flow.site import Context, Site, failed
 from oito.storage.sql import Database
 

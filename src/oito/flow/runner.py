@@ -16,8 +16,8 @@ from oito.clock import stopwatch, uptime
 from oito.errors import OitoError, StepBlocked
 from oito.flow import bundle, loading
 from oito.flow.commits import Commits
-from oito.flow.engine import Engine
-from oito.flow.engines import engine_of
+from oito.flow.engines.choice import engine_of
+from oito.flow.engines.engine import Engine
 from oito.flow.plan import Planner
 from oito.flow.project import Asset
 from oito.flow.site import Site, failed

@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 
 from oito.errors import OitoError
 from oito.flow import bundle, fingerprint
+from oito.flow.code.packages import in_site_folder, in_standard_library
 from oito.flow.dimensions import Window
 from oito.flow.kind import Kind
-from oito.flow.packages import in_site_folder, in_standard_library
 from oito.flow.plan import Planner
 from oito.flow.project import Asset, Input, NeedsProject, Project
+from oito.flow.reads.watching import Watch, stamp
 from oito.flow.site import Site
-from oito.flow.watching import Watch, stamp
 from oito.settings import Settings
 from oito.storage.digests import digest
 

@@ -10,14 +10,14 @@ from oito.catalog import runs, versions
 from oito.catalog.records import Version
 from oito.clock import stopwatch, uptime
 from oito.errors import OitoError, PartitionsFailed, StepBlocked
-from oito.flow import undeclared
 from oito.flow.commits import Commits, TakenOver
-from oito.flow.engine import Done
+from oito.flow.engines.engine import Done
 from oito.flow.entry import SETTLED, Entry
 from oito.flow.keyed import whole_fingerprint
 from oito.flow.partition import selected
 from oito.flow.plan import Planner
 from oito.flow.project import Asset
+from oito.flow.reads import undeclared
 from oito.flow.site import Context, Site
 from oito.flow.turns import Turn, Way
 

@@ -11,7 +11,7 @@ from oito.clock import moment, text
 from oito.errors import BadInput, UnknownAsset, UnknownEnvironment
 from oito.flow import triggers
 from oito.flow.action import action
-from oito.flow.schedule import followers, schedules, wave
+from oito.flow.schedules.schedule import followers, schedules, wave
 from oito.flow.site import Site
 from oito.flow.triggers import Standing
 from oito.names import did_you_mean, duration_text

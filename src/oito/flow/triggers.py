@@ -10,7 +10,7 @@ from oito.catalog import environments, lineage, runs, versions
 from oito.catalog.catalog import Catalog
 from oito.catalog.records import Release, Version
 from oito.flow.project import Project
-from oito.flow.schedule import Declared, followers
+from oito.flow.schedules.schedule import Declared, followers
 from oito.storage.sql import Database
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from oito.catalog.records import Version
 from oito.errors import OitoError
-from oito.flow.engine import Done, Engine
+from oito.flow.engines.engine import Done, Engine
 from oito.flow.project import Asset
 from oito.flow.site import Context
 

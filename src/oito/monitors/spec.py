@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from oito.errors import BadInput
 from oito.flow.declare import Decorator
 from oito.flow.kind import Kind, Spec
-from oito.flow.schedule import Missed
+from oito.flow.schedules.schedule import Missed
 from oito.names import duration
 
 

@@ -30,7 +30,7 @@ def main() -> int:
     told = json.loads(line)
 
     from oito.errors import OitoError
-    from oito.flow import released
+    from oito.flow.releases import released
     from oito.workspace import Workspace
 
     workspace = Workspace(told["root"], **told["settings"])

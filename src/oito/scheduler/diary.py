@@ -9,7 +9,7 @@ from oito.catalog.catalog import Catalog, Change
 from oito.catalog.ticks import Tick
 from oito.clock import moment, text, uptime
 from oito.flow import triggers
-from oito.flow.schedule import Due, Missed, Schedule, due, schedules, told
+from oito.flow.schedules.schedule import Due, Missed, Schedule, due, schedules, told
 from oito.flow.triggers import Standing
 from oito.scheduler.office import Office
 from oito.settings import Settings

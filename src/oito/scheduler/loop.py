@@ -21,8 +21,8 @@ from oito.catalog.records import Run
 from oito.catalog.ticks import Tick
 from oito.clock import moment, text, uptime
 from oito.flow import triggers
-from oito.flow.reach import Reach
-from oito.flow.schedule import targets, told, why
+from oito.flow.releases.reach import Reach
+from oito.flow.schedules.schedule import targets, told, why
 from oito.flow.triggers import Standing
 from oito.scheduler import children, outcome
 from oito.scheduler.children import Child

@@ -10,7 +10,7 @@ from typing import Literal
 from oito.catalog import runs
 from oito.catalog.records import Run, Step
 from oito.catalog.ticks import Tick
-from oito.flow.schedule import Declared, wave
+from oito.flow.schedules.schedule import Declared, wave
 from oito.storage.sql import Database
 
 BAD = frozenset({"failed", "broken", "blocked"})

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from oito.catalog.catalog import Catalog
 from oito.clock import text
 from oito.errors import OitoError
-from oito.flow.cron import zone_of
+from oito.flow.schedules.cron import zone_of
 from oito.scheduler import children
 from oito.scheduler.loop import Scheduler
 from oito.workspace import Workspace

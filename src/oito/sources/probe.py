@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oito.clock import text
-from oito.flow.schedule import scheduled
+from oito.flow.schedules.schedule import scheduled
 from oito.flow.site import Context
 from oito.sources import ledger
 from oito.sources.spec import SourceSpec

@@ -10,7 +10,7 @@ from oito.errors import BadInput
 from oito.flow.declare import Decorator, declared
 from oito.flow.dimensions import Dimension, cuts_of
 from oito.flow.kind import Kind, Spec
-from oito.flow.schedule import Missed
+from oito.flow.schedules.schedule import Missed
 from oito.names import duration
 
 F = TypeVar("F", bound=Callable[..., Any])

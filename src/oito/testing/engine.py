@@ -17,7 +17,7 @@ from oito.clock import VirtualClock, moment
 from oito.eight import KINDS
 from oito.errors import CheckFailed, StepFailed, StepTimeout
 from oito.flow import runner
-from oito.flow.engine import Done, Engine, Inline
+from oito.flow.engines.engine import Done, Engine, Inline
 from oito.flow.machine import KEPT
 from oito.flow.project import load
 from oito.flow.site import Context, Site
