@@ -211,7 +211,9 @@ def test_the_list_of_actions_names_every_field(pages: Client) -> None:
     told = {each["name"]: each for each in pages("GET", "/actions.json").json()["actions"]}
     assert told["run"]["writes"] and [field["name"] for field in told["run"]["fields"]] == [
         "assets",
+        "partition",
         "collect",
+        "jobs",
         "reason",
     ]
     assert pages("GET", "/actions").text.count("<table") >= 5

@@ -237,5 +237,5 @@ def test_a_prediction_is_found_in_any_environment(rides: Path) -> None:
         np.zeros((1, 1)), np.zeros((1, 1)), [b"{}"]
     )
     book.close()
-    assert predictions.find(site, names[0].hex()).environment == "feature_x"
+    assert predictions.find(site, names[0].hex()).environment == "feature/x"
     workspace.close()
