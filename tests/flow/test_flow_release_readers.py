@@ -68,7 +68,7 @@ from collections import Counter
 from pathlib import Path
 from oito.endpoints.serving import Stand
 from oito.eight import kinds
-from oito.flow import releasing
+from oito.flow.releases import releasing
 from oito.flow.project import Project
 from oito.workspace import Workspace
 

@@ -279,7 +279,7 @@ def test_a_killed_repair_is_finished_by_the_next(tiny: Tiny, released: Site) -> 
     tiny.close()
     path.unlink()
     code = (
-        "import os, sys, threading\nfrom pathlib import Path\nfrom oito.clock import RealClock\nfrom oito.flow import repair\n"
+        "import os, sys, threading\nfrom pathlib import Path\nfrom oito.clock import RealClock\nfrom oito.flow.upkeep import repair\n"
         "threading.Timer(float(sys.argv[2]), lambda: os._exit(9)).start()\n"
         "repair.rebuilt(Path(sys.argv[1]), RealClock(), lease_s=20.0)\nos._exit(0)\n"
     )

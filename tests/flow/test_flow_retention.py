@@ -75,7 +75,7 @@ import os, signal, sys, threading
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from tiny import Tiny
-from oito.flow import cleaning
+from oito.flow.upkeep import cleaning
 tiny = Tiny(Path(sys.argv[1]))
 site = tiny.site("dev", keep_runs="0s", keep_files="0s")
 if float(sys.argv[2]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -256,4 +256,4 @@ def _inserted(catalog: Any, new: NewVersion) -> int:
 
 
 def _plain(version: Version) -> dict[str, Any]:
-    return {name: dict(v) if hasattr(v, "items") else v for name, v in vars(version).items()}
+    return {each.name: getattr(version, each.name) for each in fields(version)}
