@@ -10,8 +10,7 @@ from pathlib import Path
 
 from table import report
 
-from oito.flow.code.closure import closure
-from oito.flow.code.closure import Closure
+from oito.flow.code.closure import Closure, closure
 
 MODULES, FUNCTIONS, REPEATS = 10, 20, 5
 

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from oito.errors import DeclarationError
 from oito.flow.code import packages
-from oito.flow.code.closure import closure
-from oito.flow.code.closure import Closure
+from oito.flow.code.closure import Closure, closure
 from oito.flow.code.packages import version_of
 from oito.flow.code.references import uses_of
 from oito.flow.code.shown import shown_text
