@@ -33,7 +33,7 @@ runner.HEARTBEAT_S = 0.2
 tiny = Tiny(Path(sys.argv[1]))
 outcome = runner.run(tiny.site("production", lease_s=2.0))
 outcome.raise_first()
-print([(step.asset, step.state) for step in outcome.steps])
+print([(step.asset, step.state) for step in outcome.steps], flush=True)
 os._exit(0)
 """
 SLOW = CHAIN.replace(

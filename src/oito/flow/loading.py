@@ -79,7 +79,7 @@ def _take_over(root: Path) -> None:
     """Make `root` the folder whose modules are found first, and clear away modules that would stand before its own."""
     offered = _offered(root)
     for other in {
-        _folder(module) for name, module in list(sys.modules.items()) if _stands_before(name, module, offered, root)
+        _folder(module) for name, module in sys.modules.copy().items() if _stands_before(name, module, offered, root)
     }:
         if other is not None:
             for name in _inside(other, but=root):
@@ -125,7 +125,7 @@ def _inside(root: Path, *, but: Path | None = None) -> dict[str, ModuleType]:
     """Return the modules below a folder by name; those of `but`, a folder inside of it, are left out."""
     but = but if but and but.is_relative_to(root) else None
     found = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         file = getattr(module, "__file__", None)
         places = [file] if file else list(getattr(module, "__path__", None) or ())[:1]
         if name == "__main__" or not places or not str(places[0]).startswith("/"):
