@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -81,13 +82,16 @@ class Steps:
         for each in entry.partitions:
             turns.append(Turn(each.name, turn.asset, cause=each.reason, seen=turn.seen))
             self._start(turns[-1], self._partition(turns[-1], each))
-        told = 0
-        while not all(each.is_over for each in turns):
-            over = sum(each.is_over for each in turns)
+        told, left = 0, deque(turns)
+        while left:
+            while left and left[0].is_over:
+                left.popleft()
+            over = len(turns) - len(left)
             if over * TOLD_TIMES // len(turns) != told:
                 told = over * TOLD_TIMES // len(turns)
                 self.site.tell(turn.name, f"{over} of {len(turns)} partitions")
-            yield None
+            if left:
+                yield None
         failures = [each for each in turns if each.error is not None]
         if failures:
             raise _failure(turn, failures, len(turns))
