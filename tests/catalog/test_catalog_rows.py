@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -36,8 +37,10 @@ for n in range(int(sys.argv[3])):
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    return Catalog(tmp_path, VirtualClock(moment("2024-01-01")), who="ana")
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    opened = Catalog(tmp_path, VirtualClock(moment("2024-01-01")), who="ana")
+    yield opened
+    opened.close()
 
 
 def insert(
