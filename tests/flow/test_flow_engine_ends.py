@@ -145,6 +145,7 @@ def begun(tiny: Tiny, engine: Engine) -> int:
 
 
 def test_closing_ends_every_process_and_lets_steps_tidy_up(tiny: Tiny) -> None:
+    others = children(os.getpid())  # a library's helper process may stay for all tests
     site = tiny.write(HEAD + LONG).site()
     engine = Processes(site, slots=1)
     engine.submit(context(site, "step"))
@@ -153,11 +154,12 @@ def test_closing_ends_every_process_and_lets_steps_tidy_up(tiny: Tiny) -> None:
     engine.close()
     assert gone(lambda: in_session(worker))
     assert (tiny.root / "tidied").exists()
-    assert children(os.getpid()) == []
+    assert set(children(os.getpid())) <= set(others)
     engine.close()  # once more changes nothing
 
 
 def test_an_interrupt_while_waiting_is_raised_when_nothing_runs_any_more(tiny: Tiny) -> None:
+    others = children(os.getpid())
     site = tiny.write(HEAD + LONG).site()
     engine = Processes(site, slots=1)
     engine.submit(context(site, "step"))
@@ -174,7 +176,7 @@ def test_an_interrupt_while_waiting_is_raised_when_nothing_runs_any_more(tiny: T
     finally:
         signal.signal(signal.SIGALRM, before)
     assert gone(lambda: in_session(worker))
-    assert children(os.getpid()) == []
+    assert set(children(os.getpid())) <= set(others)
 
 
 PARENT = """

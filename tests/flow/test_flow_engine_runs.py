@@ -141,6 +141,7 @@ def below(dead): return dead
 
 
 def test_each_end_stands_in_the_record_of_the_run_with_its_reason_and_its_log(tiny: Tiny) -> None:
+    others = children(os.getpid())  # a library's helper process may stay for all tests
     outcome = tiny.write(STEPS).tried(collect=["start"], jobs=2)
     assert tiny.did(outcome) == {
         "start": "made", "slow": "failed", "large": "failed", "dead": "failed", "fine": "made", "below": "blocked",
@@ -151,7 +152,7 @@ def test_each_end_stands_in_the_record_of_the_run_with_its_reason_and_its_log(ti
     assert told["slow"].log == "before"
     assert told["dead"].log == "not yet"
     assert told["dead"].error == str(outcome.errors["dead"])
-    assert children(os.getpid()) == []
+    assert set(children(os.getpid())) <= set(others)
 
 
 LONG = (
